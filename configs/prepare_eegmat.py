@@ -1,0 +1,16 @@
+"""Rest against mental arithmetic: the ECG of EEG During Mental Arithmetic Tasks, 36 people at 500 Hz, labelled.
+
+    wget -r -N -c -np https://physionet.org/files/eegmat/1.0.0/        # 180 MB, Open Data Commons Attribution 1.0
+    python -m launch.prepare --config=configs/prepare_eegmat.py --config.dataset.root=DIR --store=DIR
+
+Cite Zyma et al., Data 2019, 4(1):14. Labels: "condition" (rest, arithmetic), and "counter" (bad, good) of the person.
+The gate must stay on: every file ends in two seconds of padding, which tell rest from task by the file's length.
+RESULT
+"""
+
+from ecgjax.data.prepare import Preparation
+from ecgjax.datasets import eegmat
+
+
+def get_config() -> Preparation:
+    return Preparation(dataset=eegmat.Config())

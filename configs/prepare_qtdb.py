@@ -1,0 +1,17 @@
+"""The QT Database as pre-training corpus: 105 excerpts of 15 minutes, two leads at 250 Hz, no affect labels.
+
+    wget -r -N -c -np https://physionet.org/files/qtdb/1.0.0/          # 105 MB, Open Data Commons Attribution 1.0
+    python -m launch.prepare --config=configs/prepare_qtdb.py --config.dataset.root=DIR --store=DIR
+
+Cite Laguna et al., Computers in Cardiology 1997. Mostly cardiac patients, so its shapes are broader than an affect
+study's. Both leads count, as recordings of one subject. The records sel1xx and sel2xx are excerpts of MIT-BIH records
+of the same number: evaluate on those only after leaving these out.
+RESULT
+"""
+
+from ecgjax.data.prepare import Preparation
+from ecgjax.datasets import wfdb
+
+
+def get_config() -> Preparation:
+    return Preparation(dataset=wfdb.Config(name="qtdb", leads=wfdb.Leads.ALL))

@@ -1,0 +1,256 @@
+"""An experiment as typed, mutable dataclasses: every field is a flag (`--config.optim.learning_rate=3e-4`).
+
+Tasks and models are plug-ins: their own `Config` (with a method `make()`) is put in place by a config file.
+Durations are in seconds, rates in hertz, schedules in epochs; steps and samples are derived where they are used.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import functools
+import hashlib
+import importlib
+import json
+import math
+import typing
+from typing import Any
+
+from ecgjax.errors import UserError, did_you_mean
+
+
+class Sampling(enum.Enum):
+    PLAIN = "plain"  # every window once an epoch
+    BALANCED = "balanced"  # every class equally often
+
+
+class LabelRule(enum.Enum):
+    CLASS = "class"  # the value is the class
+    THRESHOLD = "threshold"  # rating above `threshold`
+    MEAN = "mean"  # above the mean rating of the training subjects' trials
+    MEDIAN = "median"  # above their median
+    SUBJECT_MEAN = "subject_mean"  # above the subject's own mean rating
+
+
+class Ties(enum.Enum):
+    HIGH = "high"  # a rating equal to the threshold counts as high (>=)
+    LOW = "low"  # counts as low (>)
+    DROP = "drop"
+
+
+class Protocol(enum.Enum):
+    SUBJECT = "subject"  # k folds of whole subjects: the headline
+    LEAVE_ONE_SUBJECT_OUT = "loso"
+    WINDOW = "window"  # windows dealt at random: optimistic, for comparison with papers only
+
+
+@dataclasses.dataclass
+class Label:
+    """How a stored label becomes a class. An empty name means no labels (pre-training)."""
+
+    name: str = ""
+    rule: LabelRule = LabelRule.CLASS
+    threshold: float = 5.0
+    ties: Ties = Ties.LOW
+    classes: tuple[int, ...] = ()  # stored values kept, in the order of the classes; empty keeps all
+
+
+@dataclasses.dataclass
+class Split:
+    """Which subjects train, choose the epoch, and test."""
+
+    protocol: Protocol = Protocol.SUBJECT
+    num_folds: int = 5
+    fold: int = -1  # the fold held out; -1 holds none out
+    validation_fraction: float = 0.2  # of the training subjects, held aside to choose the epoch; 0 for none
+    seed: int = 0
+    exclude_subjects: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass
+class Data:
+    """Windows of one or several stores.
+
+    `store` is a folder made by launch.prepare; several, separated by commas, are mixed (`weights`, else by size).
+    `batch_size` is the global one, over all devices and hosts.
+    """
+
+    store: str = ""
+    weights: tuple[float, ...] = ()
+    modalities: tuple[str, ...] = ("ecg",)
+    window_s: float = 10.0
+    stride_s: float = 10.0
+    eval_stride_s: float = 10.0
+    batch_size: int = 32
+    eval_batch_size: int = 64
+    sampling: Sampling = Sampling.PLAIN
+    label: Label = dataclasses.field(default_factory=Label)
+    shuffle_labels: bool = False  # control: labels permuted within each subject; nothing should be learnt
+    split: Split = dataclasses.field(default_factory=Split)
+
+
+class Optimizer(enum.Enum):
+    ADAM = "adam"
+    ADAMW = "adamw"
+    SGD = "sgd"
+
+
+class Schedule(enum.Enum):
+    CONSTANT = "constant"
+    LINEAR = "linear"  # to zero at the end
+    COSINE = "cosine"  # to zero at the end
+    STEP = "step"  # times decay_factor every decay_epochs
+
+
+@dataclasses.dataclass
+class Optim:
+    optimizer: Optimizer = Optimizer.ADAM
+    learning_rate: float = 1e-3
+    schedule: Schedule = Schedule.LINEAR
+    warmup_epochs: float = 0.0
+    decay_epochs: float = 45.0
+    decay_factor: float = 0.65
+    b1: float = 0.9
+    b2: float = 0.999
+    momentum: float = 0.9  # SGD's
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0  # 0 for none
+    # (regex on the parameter's path, factor on the learning rate); first match wins, 1 where none does, 0 freezes.
+    multipliers: tuple[tuple[str, float], ...] = ()
+
+
+@dataclasses.dataclass
+class Mesh:
+    """Devices as a grid; -1 takes what is left. Rules: (regex on the parameter's path, axes), first match wins."""
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+    rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclasses.dataclass
+class Train:
+    num_epochs: float = 10.0
+    log_every_steps: int = 20
+    eval_every_epochs: float = 1.0
+    checkpoint_every_steps: int = 200
+    keep_last: int = 2
+    keep_best: int = 1
+    patience_epochs: float = 0.0  # stop when the monitored metric has not improved for so long; 0 never stops
+    tensorboard: bool = True
+
+
+@dataclasses.dataclass
+class Experiment:
+    """One run. `init_from` names another run's folder whose encoder this one starts from."""
+
+    task: Any
+    model: Any
+    data: Data = dataclasses.field(default_factory=Data)
+    optim: Optim = dataclasses.field(default_factory=Optim)
+    mesh: Mesh = dataclasses.field(default_factory=Mesh)
+    train: Train = dataclasses.field(default_factory=Train)
+    seed: int = 0
+    init_from: str = ""
+
+
+_POSITIVE = (
+    "data.window_s", "data.stride_s", "data.eval_stride_s", "data.batch_size", "data.eval_batch_size",
+    "optim.learning_rate", "optim.decay_epochs", "optim.decay_factor", "train.num_epochs", "train.log_every_steps",
+    "train.eval_every_epochs", "train.checkpoint_every_steps", "train.keep_last",
+)  # fmt: skip
+_NOT_NEGATIVE = (
+    "optim.warmup_epochs", "optim.weight_decay", "optim.clip_norm", "train.keep_best", "train.patience_epochs", "seed",
+)  # fmt: skip
+
+
+def check(experiment: Experiment) -> None:
+    """Refuses what no data could make sense of; the rest is checked where it is used.
+
+    Raises:
+      UserError: names the field and what it takes.
+    """
+    for names, fits, wanted in (
+        (_POSITIVE, lambda value: value > 0, "above 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
+    ):
+        for name in names:
+            value = functools.reduce(getattr, name.split("."), experiment)
+            if not (math.isfinite(value) and fits(value)):
+                raise UserError(f"{name}={value}: give a number {wanted}.")
+    if experiment.train.patience_epochs and not experiment.data.split.validation_fraction:
+        raise UserError("train.patience_epochs needs validation subjects: set data.split.validation_fraction above 0.")
+    if not experiment.data.modalities:
+        raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
+
+
+def to_dict(value: Any) -> Any:
+    """A config as JSON: enums by name; a dataclass that stands where any may stand (a plug-in) also by "class"."""
+    if dataclasses.is_dataclass(value):
+        hints = typing.get_type_hints(type(value))
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {
+            name: to_dict(part) if hints[name] is not Any else {"class": _class_path(type(part)), **to_dict(part)}
+            for name, part in fields.items()
+        }
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, (tuple, list)):
+        return [to_dict(part) for part in value]
+    if isinstance(value, dict):
+        return {str(name): to_dict(part) for name, part in value.items()}
+    return value
+
+
+def from_dict(kind: Any, value: Any, where: str = "config") -> Any:
+    """The inverse of `to_dict`, for the type or type hint `kind`. Fields that are absent keep their default.
+
+    Raises:
+      UserError: unknown field, enum or class; only classes of this package are made.
+    """
+    if kind is Any and isinstance(value, dict) and "class" in value:
+        kind = _class_of(value["class"], where)
+        value = {name: part for name, part in value.items() if name != "class"}
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        for name in value:
+            if name not in hints:
+                raise UserError(f"{where} has no field {name}.{did_you_mean(name, hints)}")
+        return kind(**{name: from_dict(hints[name], part, f"{where}.{name}") for name, part in value.items()})
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        if value not in kind.__members__:
+            raise UserError(f"{where} is {value}.{did_you_mean(value, kind.__members__)}")
+        return kind[value]
+    if isinstance(value, list):
+        parts = typing.get_args(kind) or (Any, ...)
+        kinds = [parts[0]] * len(value) if parts[-1] is ... else parts
+        return tuple(from_dict(part_kind, part, where) for part_kind, part in zip(kinds, value, strict=True))
+    if isinstance(value, dict):
+        part_kind = (typing.get_args(kind) or (str, Any))[1]
+        return {name: from_dict(part_kind, part, f"{where}.{name}") for name, part in value.items()}
+    return value
+
+
+def diff(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """{path of the field: (old, new)} of two configs as `to_dict` gives them; an absent field is None."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return {} if old == new else {path: (old, new)}
+    changes = {}
+    for name in {**old, **new}:
+        changes |= diff(old.get(name), new.get(name), f"{path}.{name}".lstrip("."))
+    return changes
+
+
+def _class_path(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _class_of(path: str, where: str) -> type:
+    """A class by its import path; a config.json may not import code from elsewhere."""
+    module, _, name = str(path).partition(":")
+    if module.split(".")[0] == __package__:
+        with contextlib.suppress(ImportError, AttributeError):
+            kind = getattr(importlib.import_module(module), name)
+            if dataclasses.is_dataclass(kind):
+                return kind
+    raise UserError(f"{where}: {path} is no config class of this version of {__package__}.")

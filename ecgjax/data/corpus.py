@@ -1,0 +1,105 @@
+"""Stores, windows, labels and split of one experiment, opened together."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import LabelRule, Protocol
+from ecgjax.data import labels, splits
+from ecgjax.data.pipeline import open_stores
+from ecgjax.data.store import Store
+from ecgjax.data.windows import Windows, find_windows
+from ecgjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """The windows to train on and to evaluate on.
+
+    Attributes:
+      stores: in the order of `data.store`.
+      windows: on the training grid (`data.stride_s`).
+      train: ids into `windows`.
+      eval_windows: on the evaluation grid (`data.eval_stride_s`).
+      validation, test: ids into `eval_windows`.
+      label: the rule, its threshold learnt from the training subjects.
+      class_names: of label 0, 1, ...; empty without labels.
+    """
+
+    stores: Sequence[Store]
+    windows: Windows
+    train: np.ndarray
+    eval_windows: Windows
+    validation: np.ndarray
+    test: np.ndarray
+    label: config.Label
+    class_names: tuple[str, ...]
+
+    @property
+    def train_subjects(self) -> list[str]:
+        return sorted(set(self.windows.subject[self.train].tolist()))
+
+    @property
+    def validation_subjects(self) -> list[str]:
+        return sorted(set(self.eval_windows.subject[self.validation].tolist()))
+
+    @property
+    def eval_train(self) -> np.ndarray:
+        """Ids of the evaluation windows that are not tested: what a baseline may learn from."""
+        ids = np.setdiff1d(np.arange(len(self.eval_windows)), self.test)
+        return ids[self.eval_windows.label[ids] >= 0]
+
+
+def open_corpus(data: config.Data) -> Corpus:
+    """Opens the stores and finds the windows of each side.
+
+    The fold is drawn on the evaluation grid, so that it does not move with the training stride. Labels come after the
+    split, because a threshold that is learnt must be learnt from training subjects.
+
+    Raises:
+      UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`.
+    """
+    if data.split.protocol is Protocol.WINDOW and data.stride_s != data.eval_stride_s:
+        raise UserError(
+            f"data.stride_s={data.stride_s} must equal data.eval_stride_s={data.eval_stride_s} in the window-wise "
+            "protocol, where one grid is dealt out to the folds."
+        )
+    stores = open_stores(data)
+    eval_windows = find_windows(stores, data, data.eval_stride_s)
+    fold = splits.make_fold(eval_windows, data.split)
+    if data.split.protocol is Protocol.WINDOW:
+        windows, train = eval_windows, fold.train
+    else:
+        windows = find_windows(stores, data, data.stride_s)
+        train = np.flatnonzero(np.isin(windows.subject, np.unique(eval_windows.subject[fold.train])))
+    if not data.label.name:
+        return Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, data.label, ())
+
+    fit_subjects = sorted(set(eval_windows.subject[fold.train].tolist()))
+    if data.shuffle_labels:
+        windows, eval_windows = (labels.shuffle_trials(w, data.split.seed) for w in (windows, eval_windows))
+    label = labels.learn(eval_windows, data.label, fit_subjects)
+    windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
+    train = train[windows.label[train] >= 0]
+    validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.validation, fold.test))
+    return Corpus(stores, windows, train, eval_windows, validation, test, label, class_names(stores, windows, label))
+
+
+def class_names(stores: Sequence[Store], windows: Windows, label: config.Label) -> tuple[str, ...]:
+    """What class 0, 1, ... is called, by the store's label specification and the rule."""
+    if label.rule is not LabelRule.CLASS:
+        return ("low", "high")
+    names = stores[0].manifest["labels"][label.name]["classes"]
+    values = label.classes or sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]})
+    return tuple(names[v] if v < len(names) else str(v) for v in values)
+
+
+def recording_keys(stores: Sequence[Store], windows: Windows) -> np.ndarray:
+    """Keys of the recordings the windows were cut from."""
+    keys = np.empty(len(windows), object)
+    for number, store in enumerate(stores):
+        mine = windows.store == number
+        keys[mine] = store.index["key"][windows.recording[mine]]
+    return keys.astype(str)

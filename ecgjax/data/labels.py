@@ -1,0 +1,77 @@
+"""From stored labels (classes or ratings) to the classes a task sees. A trial counts once, however many its windows."""
+
+import dataclasses
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import LabelRule, Ties
+from ecgjax.data.windows import Windows
+from ecgjax.errors import UserError
+
+
+def learn(windows: Windows, label: config.Label, fit_subjects: list[str]) -> config.Label:
+    """The rule with its threshold filled in: mean and median are learnt from the trials of `fit_subjects` alone."""
+    if label.rule not in (LabelRule.MEAN, LabelRule.MEDIAN):
+        return label
+    trials = _first_of_each_trial(windows)
+    ratings = windows.rating[trials[np.isin(windows.subject[trials], fit_subjects)]]
+    middle = np.mean if label.rule is LabelRule.MEAN else np.median
+    return dataclasses.replace(label, rule=LabelRule.THRESHOLD, threshold=float(middle(ratings)))
+
+
+def classify(windows: Windows, label: config.Label) -> Windows:
+    """Fills `windows.label` by the rule; -1 where it drops a window (ties, classes not kept).
+
+    A subject's own mean uses that subject's ratings, which is how papers define that task: it cannot be applied to a
+    person without ratings.
+
+    Raises:
+      UserError: fewer than two classes are left.
+    """
+    if label.rule is LabelRule.CLASS:
+        values = label.classes or tuple(sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]}))
+        classes = np.full(len(windows), -1, np.int32)
+        for number, value in enumerate(values):
+            classes[windows.rating == value] = number
+    else:
+        if label.classes:
+            raise UserError(f"data.label.classes goes with rule CLASS, but data.label.rule is {label.rule.name}.")
+        threshold = _subject_means(windows) if label.rule is LabelRule.SUBJECT_MEAN else label.threshold
+        classes = (windows.rating > threshold).astype(np.int32)
+        tie = np.isclose(windows.rating, threshold, rtol=0, atol=1e-9)
+        classes[tie] = {Ties.HIGH: 1, Ties.LOW: 0, Ties.DROP: -1}[label.ties]
+        classes[~np.isfinite(windows.rating)] = -1
+    present = np.unique(classes[classes >= 0])
+    if len(present) < 2:
+        raise UserError(
+            f'data.label: "{label.name}" by rule {label.rule.name} leaves {len(present)} class(es) in the data; '
+            "a classifier needs two. See the classes with python -m launch.inspect STORE, then mend rule, threshold "
+            "or classes."
+        )
+    return dataclasses.replace(windows, label=classes)
+
+
+def _first_of_each_trial(windows: Windows) -> np.ndarray:
+    _, first = np.unique(np.stack([windows.store, windows.trial]), axis=1, return_index=True)
+    return first[np.isfinite(windows.rating[first])]
+
+
+def _subject_means(windows: Windows) -> np.ndarray:
+    trials = _first_of_each_trial(windows)
+    ratings = {s: windows.rating[trials[windows.subject[trials] == s]] for s in windows.subjects}
+    means = {s: r.mean() if len(r) else np.nan for s, r in ratings.items()}
+    return np.array([means[s] for s in windows.subject])
+
+
+def shuffle_trials(windows: Windows, seed: int) -> Windows:
+    """The control in which nothing can be learnt: trials exchange their labels within each subject."""
+    rng = np.random.default_rng(seed)
+    shuffled = windows.rating.copy()
+    for subject in windows.subjects:
+        own = np.flatnonzero(windows.subject == subject)
+        trials, first, back = np.unique(
+            np.stack([windows.store[own], windows.trial[own]]), axis=1, return_index=True, return_inverse=True
+        )
+        shuffled[own] = windows.rating[own][first][rng.permutation(trials.shape[1])][back.reshape(-1)]
+    return dataclasses.replace(windows, rating=shuffled)

@@ -1,0 +1,208 @@
+"""Batches whose content is a function of the step number alone.
+
+Item k of a source is a whole batch, gathered at once, so that Grain's cost is paid once a batch and not once a window.
+Because nothing but (seed, k) decides what it holds, a run resumes anywhere, on any number of processes, without saved
+iterator state.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Sampling
+from ecgjax.data.store import Store, open_store
+from ecgjax.data.windows import Windows, window_samples
+from ecgjax.errors import UserError
+
+_BLOCK = 10_000  # positions over which the shares of the strata are exact; weights are kept to 1e-4
+
+
+def open_stores(data: config.Data) -> list[Store]:
+    """Opens the stores of a comma-separated list.
+
+    Raises:
+      UserError: none is named, or one cannot be opened.
+    """
+    paths = [path.strip() for path in data.store.split(",") if path.strip()]
+    if not paths:
+        raise UserError("data.store is empty. Name a folder made by launch.prepare: --config.data.store=DIR.")
+    return [open_store(path) for path in paths]
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """An endless order of windows; entry p is a pure function of (seed, p).
+
+    Each stratum (a store, a class) is run through again and again, every time in a new order, and the strata are
+    interleaved by their weights. With one stratum this is the plain shuffled epoch.
+    """
+
+    strata: tuple[np.ndarray, ...]
+    weights: tuple[float, ...]
+    seed: int
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        """Window ids of positions [span.start, span.stop)."""
+        positions = np.arange(span.start, span.stop)
+        ids = np.empty(len(positions), np.int64)
+        for block in range(span.start // _BLOCK, (span.stop - 1) // _BLOCK + 1):
+            here = positions // _BLOCK == block
+            stratum, turn = (column[positions[here] % _BLOCK] for column in self._block(block))
+            ids[here] = self._ids(stratum, turn)
+        return ids
+
+    def _ids(self, stratum: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        ids = np.empty(len(stratum), np.int64)
+        for s in np.unique(stratum):
+            mine = stratum == s
+            epochs, places = np.divmod(turn[mine], len(self.strata[s]))
+            shuffled = [self._epoch(int(s), int(e))[places[epochs == e]] for e in np.unique(epochs)]
+            ids[mine] = np.concatenate(shuffled)  # turns rise with position, so epochs come in order
+        return ids
+
+    def _block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        """Stratum of each position of the block, and how often that stratum has had its turn before."""
+        return _interleave(self.weights, self.seed, block)
+
+    def _epoch(self, stratum: int, epoch: int) -> np.ndarray:
+        ids = self.strata[stratum]
+        return ids[_permutation(len(ids), self.seed, stratum, epoch)]
+
+
+@functools.lru_cache(maxsize=32)  # pure, so remembering is safe; a batch mostly reads the permutation of the last
+def _permutation(length: int, seed: int, stratum: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, stratum, epoch]).permutation(length)
+
+
+@functools.lru_cache(maxsize=8)
+def _interleave(weights: tuple[float, ...], seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    edges = np.rint(np.cumsum(weights) / np.sum(weights) * _BLOCK).astype(np.int64)
+    quotas = np.diff(edges, prepend=0)
+    stratum = np.repeat(np.arange(len(weights)), quotas)
+    if len(weights) > 1:
+        stratum = np.random.default_rng([seed, len(weights), block, 1]).permutation(stratum)
+    turn = np.empty(_BLOCK, np.int64)
+    for s, quota in enumerate(quotas):
+        turn[stratum == s] = block * quota + np.arange(quota)
+    return stratum, turn
+
+
+def training_order(windows: Windows, ids: np.ndarray, data: config.Data, seed: int) -> Order:
+    """The order of training windows `ids`, by the sampling and the store weights of the config.
+
+    Raises:
+      UserError: weights do not fit the stores, or balancing is asked for without labels.
+    """
+    if not len(ids):
+        raise UserError(f"{data.store}: the split leaves no window to train on.")
+    stores, classes = windows.store[ids], windows.label[ids]
+    if data.weights and len(data.weights) != stores.max() + 1:
+        raise UserError(f"data.weights has {len(data.weights)} entries for {stores.max() + 1} stores in data.store.")
+    if data.sampling is Sampling.BALANCED and (classes < 0).any():
+        raise UserError("data.sampling=BALANCED needs labels: name one in data.label.name.")
+    by_store = np.unique(stores) if data.weights else [None]
+    by_class = np.unique(classes) if data.sampling is Sampling.BALANCED else [None]
+    strata, weights = [], []
+    for store in by_store:
+        for label in by_class:
+            mine = np.ones(len(ids), bool)
+            mine &= True if store is None else stores == store
+            mine &= True if label is None else classes == label
+            if mine.any():
+                strata.append(ids[mine])
+                weights.append(float(data.weights[store]) if data.weights else 1.0)
+    if min(weights) <= 0:
+        raise UserError(f"data.weights={data.weights}: every store needs a weight above 0, or leave it out.")
+    return Order(tuple(strata), tuple(weights), seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gather:
+    """Cuts windows out of the stores' arrays: ids in, a batch out."""
+
+    stores: Sequence[Store]
+    windows: Windows
+    samples: dict[str, int]
+
+    def __call__(self, ids: np.ndarray) -> dict[str, Any]:
+        signals = {modality: self.cut(modality, ids) for modality in self.samples}
+        label = self.windows.label[ids].astype(np.int32)
+        return {"signals": signals, "label": label, "window": ids.astype(np.int32)}
+
+    def cut(self, modality: str, ids: np.ndarray) -> np.ndarray:
+        """Windows `ids` of one modality, (N, T, C)."""
+        rows, number = self.windows.rows[modality][ids], self.windows.store[ids]
+        if len(self.stores) == 1:
+            return self._every_window(0, modality)[rows]
+        channels = self.stores[0].signals[modality].shape[1]
+        out = np.empty((len(ids), self.samples[modality], channels), np.float32)
+        for n in np.unique(number):
+            out[number == n] = self._every_window(int(n), modality)[rows[number == n]]
+        return out
+
+    def _every_window(self, number: int, modality: str) -> np.ndarray:
+        """A view (N - T + 1, T, C) of all windows at all rows; indexing it copies each window as one block."""
+        signal_NC, length = np.asarray(self.stores[number].signals[modality]), self.samples[modality]
+        step, across = signal_NC.strides
+        shape = (len(signal_NC) - length + 1, length, signal_NC.shape[1])
+        return np.lib.stride_tricks.as_strided(signal_NC, shape, (step, step, across), writeable=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSource:
+    """Batch k of training: this process's rows of the global batch."""
+
+    gather: Gather
+    order: Order
+    batch_size: int
+    num_steps: int
+    process_index: int = 0
+    process_count: int = 1
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __getitem__(self, k: int) -> dict[str, Any]:
+        ids = self.order[k * self.batch_size : (k + 1) * self.batch_size]
+        mine = np.split(ids, self.process_count)[self.process_index]
+        return self.gather(mine) | {"weight": np.ones(len(mine), np.float32)}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSource:
+    """Every window of `ids` exactly once, in order; the last batch is filled up with rows of weight 0."""
+
+    gather: Gather
+    ids: np.ndarray
+    batch_size: int
+    process_index: int = 0
+    process_count: int = 1
+
+    def __len__(self) -> int:
+        return -(-len(self.ids) // self.batch_size)
+
+    def __getitem__(self, k: int) -> dict[str, Any]:
+        ids = self.ids[k * self.batch_size : (k + 1) * self.batch_size]
+        weight = np.zeros(self.batch_size, np.float32)
+        weight[: len(ids)] = 1.0
+        ids = np.concatenate([ids, np.full(self.batch_size - len(ids), ids[0])])
+        mine, weight = (np.split(x, self.process_count)[self.process_index] for x in (ids, weight))
+        return self.gather(mine) | {"weight": weight}
+
+
+def make_gather(stores: Sequence[Store], windows: Windows, data: config.Data) -> Gather:
+    return Gather(stores, windows, window_samples(stores, data))
+
+
+def stream(source: TrainSource | EvalSource, start: int = 0) -> Iterator[dict[str, Any]]:
+    """Batches start, start + 1, ... of the source through Grain, read ahead by one thread.
+
+    More threads are slower on small hosts: a batch is one gather, and the rest of Python stands still meanwhile.
+    """
+    dataset = grain.MapDataset.source(source).slice(slice(start, len(source)))
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))

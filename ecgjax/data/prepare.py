@@ -1,0 +1,195 @@
+"""From a data set to a store: recordings are read and preprocessed in worker processes and written in order."""
+
+import collections
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from ecgjax import config
+from ecgjax.data import store_writer
+from ecgjax.datasets.base import Dataset
+from ecgjax.errors import DataError, UserError
+from ecgjax.signals import preprocess as preprocessing
+from ecgjax.signals.preprocess import Prepared
+
+NO_SIGNAL = "no good signal"
+
+
+@dataclasses.dataclass
+class Preparation:
+    """What `launch.prepare` is told.
+
+    Attributes:
+      dataset: a reader's `Config` from `ecgjax.datasets`.
+      preprocess: what is done to each modality.
+      workers: processes; 0 takes one a core. What they write does not depend on their number.
+    """
+
+    dataset: Any
+    preprocess: preprocessing.Config = dataclasses.field(default_factory=preprocessing.Config)
+    workers: int = 0
+
+
+def prepare(
+    preparation: Preparation,
+    store_path: str | Path,
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Callable[..., Iterable] = lambda results, total: results,
+) -> dict[str, Any]:
+    """Writes the store of a data set.
+
+    A file that cannot be used is counted in the manifest's `skipped_files` and left out.
+
+    Args:
+      preparation: data set and steps.
+      store_path: where the store will be.
+      strict: the first file that cannot be used ends it. (A readable recording without good signal does not.)
+      overwrite: an existing store is replaced, once the new one is complete.
+      progress: called as `progress(results, total=number_of_recordings)`, such as `tqdm`.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      DataError: a file cannot be used, and `strict` is set.
+      UserError: the config, the data set or the store's place is at fault, or no recording is usable.
+    """
+    preprocessing.check(preparation.preprocess)
+    if preparation.workers < 0:
+        raise UserError(f"workers is {preparation.workers}; give a number of processes, or 0 for one a core.")
+    dataset = preparation.dataset.make()
+    keys = sorted(dataset.keys())
+    workers = min(preparation.workers or _num_cores(), len(keys))
+    count = _Count()
+    with (
+        store_writer.create(store_path, preparation.preprocess, overwrite) as writer,
+        contextlib.closing(_results(preparation, dataset, keys, workers)) as results,
+    ):
+        for result in progress(results, total=len(keys)):
+            try:
+                if isinstance(result, DataError):
+                    raise result
+                if result.signals:
+                    writer.append(result)
+                count.add(result)
+            except DataError as error:
+                if strict:
+                    raise
+                count.skipped[error.reason].append(str(error))
+        if not writer.num_recordings:
+            raise UserError(f"{dataset.name}: none of {len(keys)} recordings is usable: {count.reasons()}")
+        return writer.commit(
+            {
+                "dataset": {"name": dataset.name, "config": config.to_dict(preparation.dataset)},
+                "labels": {name: config.to_dict(spec) for name, spec in sorted(dataset.label_specs.items())},
+                "dropped": {m: dict(sorted(seconds.items())) for m, seconds in sorted(count.dropped.items())},
+                "skipped_files": dict(sorted(count.skipped.items())),
+                "events": dict(sorted(count.events.items())),
+            }
+        )
+
+
+class _Count:
+    """What the manifest tells of all recordings, used or not."""
+
+    def __init__(self):
+        self.dropped: dict[str, dict[str, float]] = collections.defaultdict(lambda: collections.defaultdict(float))
+        self.skipped: dict[str, list[str]] = collections.defaultdict(list)
+        self.events: collections.Counter[str] = collections.Counter()
+
+    def add(self, prepared: Prepared) -> None:
+        told = []
+        for modality, seconds in sorted(prepared.dropped_s.items()):
+            for reason, value in seconds.items():
+                self.dropped[modality][reason] += value
+                told.append(f"{modality}: {value:.0f} s {reason}")
+        self.events.update(prepared.events)
+        if not prepared.signals:
+            self.skipped[NO_SIGNAL].append(f"{prepared.key}: {', '.join(told) or 'no samples'}")
+
+    def reasons(self) -> str:
+        return "; ".join(f"{reason} ({len(told)}), such as {told[0]}" for reason, told in self.skipped.items())
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _results(
+    preparation: Preparation, dataset: Dataset, keys: list[str], workers: int
+) -> Iterator[Prepared | DataError]:
+    """Of every key, in order. No more than a few recordings are held at a time."""
+    if workers <= 1:
+        for key in keys:
+            yield _prepare_one(dataset, preparation.preprocess, key)
+        return
+    # Spawned, since a fork would copy the locks of whatever threads the caller runs.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation.dataset, preparation.preprocess))
+    pending: collections.deque = collections.deque()
+    try:
+        for key in keys:
+            pending.append((key, pool.submit(_work, key)))
+            if len(pending) > workers + 1:
+                yield pending.popleft()[1].result()
+        while pending:
+            yield pending.popleft()[1].result()
+    except BrokenProcessPool as error:
+        suspects = ", ".join([key, *(k for k, _ in pending)][-workers - 2 :])
+        raise UserError(
+            f"A worker process died, most likely for want of memory, while it prepared one of {suspects}. "
+            "Take fewer processes at a time: --config.workers=1."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_one(dataset: Dataset, steps: preprocessing.Config, key: str) -> Prepared | DataError:
+    try:
+        recording = dataset.load(key)
+        unknown = {label.name for label in recording.labels} - dataset.label_specs.keys()
+        if unknown or recording.key != key:
+            raise ValueError(f"the reader of {dataset.name} gave {recording.key} for {key}, with labels {unknown}")
+        return preprocessing.prepare_recording(recording, steps)
+    except DataError as error:
+        return error
+
+
+_worker: tuple[Dataset, preprocessing.Config]  # of a worker process, made once by _start_worker
+
+
+def _start_worker(dataset: Any, steps: preprocessing.Config) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    _worker = dataset.make(), steps
+
+
+def _work(key: str) -> Prepared | DataError:
+    return _prepare_one(*_worker, key)
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """A manifest in a few lines for people."""
+    name, subjects = manifest["dataset"]["name"], len(manifest["subjects"])
+    lines = [f"{name}: {subjects} subjects, {manifest['num_recordings']} recordings"]
+    for modality, said in manifest["modalities"].items():
+        dropped = manifest["dropped"].get(modality, {})
+        share = sum(dropped.values()) / max(sum(dropped.values()) + 3600 * said["hours"], 1e-9)
+        channels = ", ".join(said["channels"])
+        lines.append(f"  {modality}: {said['hours']:.2f} h kept, {said['rate_hz']:g} Hz, {channels} in {said['unit']}")
+        reasons = ", ".join(f"{reason} {seconds / 3600:.3f} h" for reason, seconds in dropped.items())
+        lines.append(f"    dropped {share:.1%}: {reasons}" if dropped else "    nothing dropped")
+    for reason, told in manifest["skipped_files"].items():
+        lines.append(f"  left out, {reason}: {len(told)}")
+        lines += [f"    {line}" for line in told[:5]] + ["    ..."] * (len(told) > 5)
+    if manifest["events"]:
+        lines.append("  met: " + ", ".join(f"{event} {count}" for event, count in manifest["events"].items()))
+    return "\n".join(lines)

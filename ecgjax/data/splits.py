@@ -1,0 +1,89 @@
+"""Who trains, who chooses the epoch, who is tested: by subject, unless a paper's window-wise split is asked for."""
+
+import dataclasses
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Protocol
+from ecgjax.data.windows import Windows
+from ecgjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Window ids of the three sides; `validation` and `test` may be empty."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def num_folds(windows: Windows, split: config.Split) -> int:
+    return len(windows.subjects) if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT else split.num_folds
+
+
+def make_fold(windows: Windows, split: config.Split) -> Fold:
+    """The windows of fold `split.fold`; with fold -1 nobody is tested.
+
+    Raises:
+      UserError: fewer subjects than folds, or a fold number out of range.
+    """
+    everyone = np.arange(len(windows))
+    test = everyone[:0] if split.fold < 0 else _held_out(windows, split)
+    rest = np.setdiff1d(everyone, test)
+    validation = _validation(windows, split, rest)
+    fold = Fold(np.setdiff1d(rest, validation), validation, test)
+    if split.protocol is not Protocol.WINDOW:
+        refuse_overlap(windows, fold)
+    return fold
+
+
+def refuse_overlap(windows: Windows, fold: Fold) -> None:
+    """No subject on two sides; a broken rule here would be a leak, so it is checked on the result itself."""
+    sides = {side: set(windows.subject[getattr(fold, side)].tolist()) for side in ("train", "validation", "test")}
+    for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if shared := sides[a] & sides[b]:
+            raise UserError(f"data.split: subject {min(shared)} is in both {a} and {b}; scores would be optimistic.")
+
+
+def _held_out(windows: Windows, split: config.Split) -> np.ndarray:
+    from sklearn import model_selection  # slow to import, and pre-training has no folds
+
+    count = num_folds(windows, split)
+    if not split.fold < count:
+        raise UserError(f"data.split.fold={split.fold}, but there are {count} folds, numbered from 0.")
+    if count < 2:
+        raise UserError(f"data.split.num_folds={count}: cross-validation needs two folds or more.")
+    units = len(windows) if split.protocol is Protocol.WINDOW else len(windows.subjects)
+    if units < count:
+        what = "windows" if split.protocol is Protocol.WINDOW else "subjects"
+        raise UserError(f"data.split.num_folds={count}, but there are only {units} {what}. Take {units} or fewer.")
+    groups: np.ndarray | None = windows.subject
+    match split.protocol:
+        case Protocol.WINDOW:
+            splitter, groups = model_selection.KFold(count, shuffle=True, random_state=split.seed), None
+        case Protocol.LEAVE_ONE_SUBJECT_OUT:
+            splitter = model_selection.LeaveOneGroupOut()
+        case Protocol.SUBJECT:
+            splitter = model_selection.GroupKFold(count, shuffle=True, random_state=split.seed)
+    return list(splitter.split(windows.start_s, groups=groups))[split.fold][1]
+
+
+def _validation(windows: Windows, split: config.Split, rest: np.ndarray) -> np.ndarray:
+    """Part of the training side, by whole subjects (by windows in the window-wise protocol)."""
+    if not 0 <= split.validation_fraction < 1:
+        raise UserError(f"data.split.validation_fraction={split.validation_fraction} is not in [0, 1).")
+    if not split.validation_fraction:
+        return rest[:0]
+    rng = np.random.default_rng([split.seed, split.fold + 1])
+    if split.protocol is Protocol.WINDOW:
+        return np.sort(rng.permutation(rest)[: round(split.validation_fraction * len(rest))])
+    subjects = np.unique(windows.subject[rest])
+    if len(subjects) < 2:
+        raise UserError(
+            "data.split.validation_fraction: only one subject is left to train on, none can be set aside. "
+            "Set --config.data.split.validation_fraction=0, or prepare more subjects."
+        )
+    count = int(np.clip(round(split.validation_fraction * len(subjects)), 1, len(subjects) - 1))
+    return rest[np.isin(windows.subject[rest], rng.permutation(subjects)[:count])]

@@ -1,0 +1,190 @@
+"""Which windows a store holds: time spans that lie wholly in good signal, cut from every modality at once.
+
+A window is never stored. It is a row of a table (where it starts, whose it is, which label holds), so its length, its
+stride and the label rule are config, and 99 % overlap costs nothing but rows.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.data.store import Store
+from ecgjax.errors import UserError, did_you_mean
+
+_EPSILON_S = 1e-6  # spans and strides are sums of floats; a microsecond is far below any sampling period here
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """A table with one row a window; every column has N entries.
+
+    Attributes:
+      store: index of the store.
+      recording: index within the store.
+      start_s: on the recording's time axis.
+      rows: by modality, the window's first row in the store's array.
+      subject: "<data set>/<person>", so that one person is the same in every store of a data set.
+      trial: label interval the window lies in (index within the store), -1 without labels.
+      rating: the stored value of that label, NaN without labels.
+      label: class, -1 where there is none.
+    """
+
+    store: np.ndarray
+    recording: np.ndarray
+    start_s: np.ndarray
+    rows: dict[str, np.ndarray]
+    subject: np.ndarray
+    trial: np.ndarray
+    rating: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def take(self, ids: np.ndarray) -> "Windows":
+        columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "rows"}
+        rows = {name: column[ids] for name, column in self.rows.items()}
+        return Windows(rows=rows, **{name: column[ids] for name, column in columns.items()})
+
+    @property
+    def subjects(self) -> list[str]:
+        return sorted(set(self.subject.tolist()))
+
+
+def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float) -> Windows:
+    """All windows of the stores, in the order of stores, recordings and time.
+
+    Windows start at the head of every good span (of every labelled stretch, if `data.label` names a label) and then
+    every `stride_s`. A window never crosses a dropped span or the border of a label.
+
+    Raises:
+      UserError: a modality or label is missing, rates or channels differ between stores, or no window fits.
+    """
+    _check_modalities(stores, data)
+    parts = [_windows_of_store(i, store, data, stride_s) for i, store in enumerate(stores)]
+    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _columns()}
+    windows = Windows(rows={m: np.concatenate([p.rows[m] for p in parts]) for m in data.modalities}, **columns)
+    excluded = set(data.split.exclude_subjects)
+    if unknown := excluded - set(windows.subject.tolist()):
+        name = min(unknown)
+        raise UserError(f'data.split.exclude_subjects: no subject "{name}".' + did_you_mean(name, windows.subjects))
+    windows = windows.take(np.flatnonzero(~np.isin(windows.subject, sorted(excluded))))
+    if not len(windows):
+        raise UserError(
+            f"{data.store}: no window of data.window_s={data.window_s} fits into its good spans"
+            + (f' labelled "{data.label.name}"' if data.label.name else "")
+            + ". Take a shorter window, or see what was dropped: python -m launch.inspect DIR."
+        )
+    return windows
+
+
+def _columns() -> list[dataclasses.Field]:
+    return [f for f in dataclasses.fields(Windows) if f.name != "rows"]
+
+
+def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
+    for modality in data.modalities:
+        for store in stores:
+            if modality not in store.signals:
+                raise UserError(
+                    f'data.modalities: {store.path} has no "{modality}".' + did_you_mean(modality, store.signals)
+                )
+        kinds = {
+            (float(s.manifest["modalities"][modality]["rate_hz"]), s.signals[modality].shape[1]): s for s in stores
+        }
+        if len(kinds) > 1:
+            told = "; ".join(f"{s.path} has {rate} Hz, {channels} channels" for (rate, channels), s in kinds.items())
+            raise UserError(f'data.store: "{modality}" differs between stores: {told}. Prepare them alike.')
+
+
+def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]:
+    """Samples of one window, by modality."""
+    return {m: round(data.window_s * stores[0].manifest["modalities"][m]["rate_hz"]) for m in data.modalities}
+
+
+def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float) -> Windows:
+    index = store.index
+    spans = [_spans(store, modality) for modality in data.modalities]
+    labels = _label_intervals(store, data.label.name) if data.label.name else None
+    recording, start_s, stop_s = intersect([*spans, labels[:3]] if labels else spans)
+
+    # As many strides as fit, a whole piece at a time.
+    counts = np.floor((stop_s - start_s - data.window_s + _EPSILON_S) / stride_s).astype(np.int64) + 1
+    counts = np.where(stop_s - start_s >= data.window_s - _EPSILON_S, counts, 0)
+    piece = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)
+    recording, start_s = recording[piece], start_s[piece] + within * stride_s
+
+    rows = {m: _first_rows(store, m, recording, start_s, data.window_s) for m in data.modalities}
+    fits = np.logical_and.reduce([r >= 0 for r in rows.values()])
+    recording, start_s = recording[fits], start_s[fits]
+    trial, rating = np.full(len(recording), -1, np.int64), np.full(len(recording), np.nan)
+    if labels:
+        position = _containing(labels, recording, start_s)
+        trial, rating = labels[3][position], labels[4][position]
+    names = np.array([f"{store.manifest['dataset']['name']}/{s}" for s in store.manifest["subjects"]])
+    return Windows(
+        store=np.full(len(recording), number, np.int32),
+        recording=recording.astype(np.int32),
+        start_s=start_s,
+        rows={m: r[fits] for m, r in rows.items()},
+        subject=names[index["subject"][recording]],
+        trial=trial,
+        rating=rating,
+        label=np.full(len(recording), -1, np.int32),
+    )
+
+
+def _spans(store: Store, modality: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    index = store.index
+    return tuple(np.asarray(index[f"{modality}/span_{c}"]) for c in ("recording", "start_s", "stop_s"))
+
+
+def _label_intervals(store: Store, name: str) -> tuple[np.ndarray, ...]:
+    """(recording, start_s, stop_s, row in the label table, value), sorted by recording and time."""
+    names = list(store.manifest["labels"])
+    if name not in names:
+        raise UserError(f'data.label.name: {store.path} has no label "{name}".' + did_you_mean(name, names))
+    index = store.index
+    chosen = np.flatnonzero(index["label/name"] == names.index(name))
+    columns = [index[f"label/{c}"][chosen] for c in ("recording", "start_s", "stop_s")]
+    order = np.lexsort((columns[1], columns[0]))
+    recording, start_s, stop_s = (c[order] for c in columns)
+    overlap = (recording[1:] == recording[:-1]) & (start_s[1:] < stop_s[:-1] - _EPSILON_S)
+    if overlap.any():
+        key = index["key"][recording[1:][overlap][0]]
+        raise UserError(f'{store.path}: intervals of label "{name}" overlap in recording "{key}". Mend the reader.')
+    return recording, start_s, stop_s, chosen[order], index["label/value"][chosen][order]
+
+
+def intersect(
+    sets: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces that lie in one interval of every set. Each set: (recording, start_s, stop_s), disjoint within itself.
+
+    Returns:
+      (recording, start_s, stop_s), sorted by recording and time.
+    """
+    recording = np.concatenate([np.concatenate([r, r]) for r, _, _ in sets])
+    time_s = np.concatenate([np.concatenate([start, stop]) for _, start, stop in sets])
+    change = np.concatenate([np.repeat([1, -1], len(r)) for r, _, _ in sets])
+    order = np.lexsort((change, time_s, recording))  # at equal times, ends come before starts
+    covered = np.cumsum(change[order]) == len(sets)
+    opens = np.flatnonzero(covered)
+    return recording[order][opens], time_s[order][opens], time_s[order][opens + 1]
+
+
+def _containing(intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_s: np.ndarray) -> np.ndarray:
+    """Position of the interval that holds each start; there is one, since the pieces were cut from the intervals."""
+    far = max(intervals[2].max(initial=0.0), start_s.max(initial=0.0)) + 1.0
+    return np.searchsorted(intervals[0] * far + intervals[1], recording * far + start_s + _EPSILON_S) - 1
+
+
+def _first_rows(store: Store, modality: str, recording: np.ndarray, start_s: np.ndarray, window_s: float) -> np.ndarray:
+    """Rows where the windows start; -1 where rounding would carry one past its recording's last sample."""
+    index, rate_hz = store.index, store.manifest["modalities"][modality]["rate_hz"]
+    row = np.rint((start_s - index[f"{modality}/start_s"][recording]) * rate_hz).astype(np.int64)
+    fits = (row >= 0) & (row + round(window_s * rate_hz) <= index[f"{modality}/length"][recording])
+    return np.where(fits, row + index[f"{modality}/offset"][recording], -1)

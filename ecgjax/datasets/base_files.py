@@ -1,0 +1,81 @@
+"""Where the files of a data set lie: listing below a root, keys, and whose recording a file is."""
+
+import os
+import re
+from pathlib import Path
+
+from ecgjax.errors import DataError, UserError
+
+
+def existing_root(root: str) -> Path:
+    """The root as a path.
+
+    Raises:
+      UserError: no root was given, or there is nothing there.
+    """
+    if not root:
+        raise UserError("No data folder given. Pass --config.dataset.root=DIR (or a file).")
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder. Check --config.dataset.root.")
+    return path
+
+
+def list_files(root: str, pattern: str, what: str) -> tuple[str, ...]:
+    """Paths below the root whose file name matches the regex, ignoring case, sorted; hidden files are left out.
+
+    Args:
+      root: a folder, searched with its sub-folders, or one file, which is taken whatever its name.
+      pattern: regex for the whole file name.
+      what: what is looked for, for the error message.
+
+    Raises:
+      UserError: the root is missing or holds no such file.
+    """
+    path = existing_root(root)
+    if path.is_file():
+        return (path.name,)
+    wanted = re.compile(pattern, re.IGNORECASE)
+    found = []
+    for folder, _, names in os.walk(path):
+        below = Path(folder).relative_to(path)
+        found += [(below / name).as_posix() for name in names if wanted.fullmatch(name)]
+    found = sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+    if not found:
+        raise UserError(f"{path}: holds no {what}. Check --config.dataset.root.")
+    return tuple(found)
+
+
+def locate(root: str, name: str) -> Path:
+    """Path of a listed file: the root itself where the root is a file."""
+    path = existing_root(root)
+    return path if path.is_file() else path / name
+
+
+def dataset_name(name: str, root: str) -> str:
+    """The given name, else that of the root."""
+    return name or Path(root).resolve().name
+
+
+def subject_of(pattern: str, name: str) -> str:
+    """Whose recording a file is.
+
+    Args:
+      pattern: regex searched in `name`; its first group (or, without groups, the whole match) is the subject. Empty
+        takes the file's own name: files of the same name in several folders are then one person, the side on which
+        a split cannot leak.
+      name: path of the file or record below the root, without suffix.
+
+    Raises:
+      UserError: the pattern is no regex.
+      DataError: it does not occur in the name.
+    """
+    if not pattern:
+        return name.rsplit("/", 1)[-1]
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise UserError(f"--config.dataset.subject={pattern!r} is not a regular expression: {error}.") from error
+    if match is None:
+        raise DataError(name, "no subject", f"--config.dataset.subject={pattern!r} does not occur in its path.")
+    return match.group(1) if match.re.groups else match.group(0)

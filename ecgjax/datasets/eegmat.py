@@ -1,0 +1,86 @@
+"""EEG During Mental Arithmetic Tasks (Zyma et al., Data 2019, 4(1):14; physionet.org/content/eegmat/1.0.0, ODC-By).
+
+36 people, each with one recording at rest and then one of serial subtraction: `SubjectNN_1.edf`, `SubjectNN_2.edf`
+(22 signals, of which "ECG ECG" at 500 Hz is read), or files of that signal alone, as `SubjectNN_1_ecg.edf`.
+
+Rest always comes first and is longer, and a recording ends in some two seconds of padding, so length and flat tail
+give the label away: leave the quality gate on, and cut windows of one length.
+"""
+
+import csv
+import dataclasses
+import re
+
+from ecgjax.datasets import base_edf, base_files
+from ecgjax.datasets.base_channels import Channels
+from ecgjax.errors import DataError, UserError
+from ecgjax.signals.recording import Label, LabelSpec, Recording
+
+_FILE = r"(Subject\d+)_([12]).*\.edf"
+_LABEL_SPECS = {
+    "condition": LabelSpec(classes=("rest", "arithmetic")),
+    "counter": LabelSpec(classes=("bad", "good")),  # of the person: how well they subtracted
+}
+
+
+@dataclasses.dataclass
+class Config:
+    """`root` is the folder with the EDF files and `subject-info.csv` (in it, or in its parent)."""
+
+    root: str = ""
+
+    def make(self) -> "Eegmat":
+        return Eegmat(dataclasses.replace(self))
+
+
+class Eegmat:
+    """A key is a file's subject and session, as "Subject00_1"."""
+
+    name = "eegmat"
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.label_specs = dict(_LABEL_SPECS)
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(sorted(self._files()))
+
+    def load(self, key: str) -> Recording:
+        file = self._files().get(key)
+        if file is None:
+            raise DataError(key, "missing file", f"There is no {key}*.edf below {self.config.root}.")
+        subject, session = key.split("_")
+        signals, _, events = base_edf.read_edf(base_files.locate(self.config.root, file), ("ecg",), Channels())
+        duration_s = signals["ecg"].duration_s
+        labels = [Label("condition", 0.0, duration_s, float(session) - 1.0)]
+        good = self._good_counters()
+        if subject in good:
+            labels.append(Label("counter", 0.0, duration_s, good[subject]))
+        else:
+            events = (*events, "eegmat_no_counter_label")
+        # No start time: the dates in these files are fillers.
+        return Recording(key, subject, signals, tuple(labels), session=session, events=events, sources=(file,))
+
+    def _files(self) -> dict[str, str]:
+        """File of each key; where originals and ECG-only files lie side by side, the first in order."""
+        files: dict[str, str] = {}
+        for file in base_files.list_files(self.config.root, _FILE, "SubjectNN_1*.edf or SubjectNN_2*.edf"):
+            match = re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE)
+            if match:
+                files.setdefault(f"{match.group(1).capitalize()}_{match.group(2)}", file)
+        if not files:
+            raise UserError(f"{self.config.root}: not named as eegmat's files are. Use the EDF reader for one file.")
+        return files
+
+    def _good_counters(self) -> dict[str, float]:
+        root = base_files.existing_root(self.config.root)
+        for folder in (root, root.parent):
+            table = folder / "subject-info.csv"
+            if table.is_file():
+                with table.open(newline="", encoding="utf-8-sig") as file:
+                    rows = [{k.strip(): v for k, v in row.items() if k} for row in csv.DictReader(file)]
+                column = "Count quality"
+                if not rows or column not in rows[0]:
+                    raise DataError(table, "no column", f'It must have a column "{column}".')
+                return {row["Subject"]: float(row[column]) for row in rows if row[column] in ("0", "1")}
+        return {}

@@ -1,0 +1,135 @@
+"""A trained model put to use: on stores it has not seen, or on a single file."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Data, Experiment, LabelRule
+from ecgjax.data import labels, pipeline
+from ecgjax.data.corpus import recording_keys
+from ecgjax.data.store import Store
+from ecgjax.data.windows import Windows, find_windows
+from ecgjax.errors import UserError
+from ecgjax.evaluation.predictions import Predictions
+from ecgjax.training import checkpoint
+from ecgjax.training.evaluate import evaluate
+from ecgjax.training.program import Compiled, compile_program
+from ecgjax.training.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A checkpoint in memory.
+
+    Attributes:
+      experiment: what trained it; its `data` says what it is applied to.
+      about: what the checkpoint says of itself: stores, modalities, preprocessing, classes, subjects.
+      compiled, state: its functions and weights.
+    """
+
+    experiment: Experiment
+    about: dict[str, Any]
+    compiled: Compiled
+    state: State
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment that trained a checkpoint, for a run's folder or one of its steps.
+
+    Raises:
+      UserError: there is no usable checkpoint, or its config is of another version.
+    """
+    return config.from_dict(Experiment, checkpoint.describe(path)["extra"]["config"])
+
+
+def load(path: Path, experiment: Experiment) -> Model:
+    """The best checkpoint of a run (the latest, where none was evaluated), on the devices of `experiment.mesh`.
+
+    Raises:
+      UserError: there is no usable checkpoint, or `experiment.model` is not the model in it.
+    """
+    about = checkpoint.describe(path)["extra"]
+    signals = {
+        name: np.zeros((1, round(experiment.data.window_s * m["rate_hz"]), len(m["channels"])), np.float32)
+        for name, m in about["modalities"].items()
+    }
+    one = np.zeros(1, np.int32)
+    compiled = compile_program(experiment, {"signals": signals, "label": one, "window": one, "weight": np.ones(1)})
+    roots = {"params": compiled.abstract.params, "model_state": compiled.abstract.model_state}
+    found = checkpoint.restore(path, roots, model=config.to_dict(experiment)["model"]).state
+    key = checkpoint.restore(path, {"key": compiled.abstract.key}).state["key"]
+    state = State(step=np.zeros((), np.int32), key=key, opt_state=(), **found)
+    return Model(experiment, about, compiled, state)
+
+
+def check_store(store: Store, about: dict[str, Any]) -> None:
+    """Refuses signals prepared otherwise than those the model was trained on; the quality gate may differ.
+
+    Raises:
+      UserError: names the field, and its value there and here.
+    """
+    for name, trained in about["modalities"].items():
+        given = store.manifest["modalities"].get(name)
+        if given is None:
+            raise UserError(f"{store.path}: the model reads {name}, which this store does not hold.")
+        there = {**about["preprocess"][name], "channels": len(trained["channels"]), "rate_hz": trained["rate_hz"]}
+        here = {
+            **store.manifest["preprocess"][name],
+            "channels": len(given["channels"]),
+            "rate_hz": given["rate_hz"],
+        }
+        differing = {f: v for f, v in config.diff(there, here).items() if not f.startswith("gate")}
+        if differing:
+            field, (then, now) = next(iter(differing.items()))
+            raise UserError(
+                f"{store.path}: {name} was prepared with {field}={now}, the model was trained with {then}. "
+                f"Prepare it again with --config.preprocess.{name}.{field}={then}."
+            )
+
+
+def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[str]]:
+    """(windows of people the model was neither trained nor selected on, the people left out)."""
+    data = dataclasses.replace(model.experiment.data, weights=())
+    windows = find_windows(stores, data, data.eval_stride_s)
+    seen = sorted({*model.about["train_subjects"], *model.about["validation_subjects"]} & set(windows.subjects))
+    unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
+    if not len(unseen):
+        raise UserError(
+            f"{data.store}: the model was trained on all {len(seen)} of its people. Evaluate on other people, or "
+            "cross-validate with launch.crossval."
+        )
+    return unseen, seen
+
+
+def with_labels(model: Model, windows: Windows) -> Windows:
+    """Labels by the rule of the training, with the threshold learnt there; windows without a class are dropped."""
+    label = config.from_dict(config.Label, model.about["label"])
+    if not label.name:
+        return windows
+    if label.rule is LabelRule.CLASS:  # classes that this store lacks must not shift the numbers of the others
+        label.classes = label.classes or tuple(range(len(model.about["class_names"])))
+    windows = labels.classify(windows, label)
+    return windows.take(np.flatnonzero(windows.label >= 0))
+
+
+def run(model: Model, stores: Sequence[Store], windows: Windows, keep: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """(metrics, predictions of the first `keep` windows), as the task defines them."""
+    data: Data = model.experiment.data
+    gather = pipeline.make_gather(stores, windows, data)
+    return evaluate(model.compiled, model.state, gather, np.arange(len(windows)), data.eval_batch_size, keep)
+
+
+def as_predictions(model: Model, stores: Sequence[Store], windows: Windows, probability_NC: np.ndarray) -> Predictions:
+    return Predictions(
+        label_N=windows.label,
+        probability_NC=probability_NC,
+        subject_N=windows.subject,
+        seed_N=model.experiment.seed,
+        recording_N=recording_keys(stores, windows),
+        start_s_N=windows.start_s,
+        classes=tuple(model.about["class_names"]),
+    )

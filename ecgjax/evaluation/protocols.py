@@ -1,0 +1,146 @@
+"""Cross-validation: every fold an ordinary run in its own folder, so that it resumes like one; then one table."""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Experiment
+from ecgjax.data import splits
+from ecgjax.data.corpus import Corpus, open_corpus, recording_keys
+from ecgjax.data.pipeline import make_gather
+from ecgjax.data.store import Store
+from ecgjax.data.windows import Windows
+from ecgjax.errors import UserError
+from ecgjax.evaluation import baselines
+from ecgjax.evaluation.predictions import Predictions, concatenate
+from ecgjax.training import checkpoint, loop, workdir
+from ecgjax.training.evaluate import evaluate
+from ecgjax.training.loop import Run
+from ecgjax.training.state import State
+
+MODEL = "ecgjax"
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossValidation:
+    """What a cross-validation found.
+
+    Attributes:
+      predictions: by name: the model's first, then the baselines', all on the same windows and folds.
+      corpus: of fold 0; the evaluation windows are those of every fold.
+      seen_in_pretraining: subjects tested on whose signals, without labels, were among the pre-training windows.
+      beatless: windows in which the baselines found too few beats.
+    """
+
+    predictions: dict[str, Predictions]
+    corpus: Corpus
+    seen_in_pretraining: list[str]
+    beatless: int
+
+
+class Side(NamedTuple):
+    """A fold as a baseline sees it: labelled windows, and the ids to learn from and to be tested on."""
+
+    windows: Windows
+    train: np.ndarray
+    test: np.ndarray
+
+
+def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
+    """Trains and tests every fold in `folder`/fold_NN; finished folds are read, not run again.
+
+    Raises:
+      UserError: the labels are missing, or the folds do not fit the subjects.
+    """
+    if not experiment.data.label.name:
+        raise UserError("data.label.name is empty: cross-validation scores labels. Name one of the store's labels.")
+    first = open_corpus(_fold(experiment, 0).data)
+    corpora, parts = [], []
+    for number in range(splits.num_folds(first.eval_windows, experiment.data.split)):
+        fold = _fold(experiment, number)
+        corpora.append(open_corpus(fold.data))
+        parts.append(_test_fold(fold, corpora[-1], folder / f"fold_{number:02d}"))
+    model = concatenate(parts)
+    sides = [Side(corpus.eval_windows, corpus.eval_train, corpus.test) for corpus in corpora]
+    others, beatless = baseline_predictions(first.stores, experiment.data, sides, first.class_names, experiment.seed)
+    return CrossValidation({MODEL: model} | others, first, _seen_in_pretraining(experiment, model), beatless)
+
+
+def _fold(experiment: Experiment, number: int) -> Experiment:
+    fold = copy.deepcopy(experiment)
+    fold.data.split.fold = number
+    return fold
+
+
+def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path) -> Predictions:
+    kept = folder / "predictions.npz"
+    if kept.exists():
+        workdir.check_same(folder, experiment)
+        loop.same_stores(folder, checkpoint.describe(folder)["extra"]["stores"], corpus)
+        return Predictions.load(kept)
+    this, state = loop.run(experiment, folder)
+    predictions = test(this, state, this.corpus.test)
+    predictions.save(kept)
+    return predictions
+
+
+def test(this: Run, state: State, ids: np.ndarray) -> Predictions:
+    """Predictions of a run's state for evaluation windows `ids`.
+
+    Raises:
+      UserError: the task does not classify.
+    """
+    windows, data = this.corpus.eval_windows.take(ids), this.experiment.data
+    _, kept = evaluate(this.compiled, state, this.eval_gather, ids, data.eval_batch_size, keep=len(ids))
+    if "probability" not in kept:
+        raise UserError("task: this task gives no class probabilities, so there is nothing to score.")
+    return Predictions(
+        label_N=windows.label,
+        probability_NC=kept["probability"],
+        subject_N=windows.subject,
+        fold_N=max(data.split.fold, 0),
+        seed_N=this.experiment.seed,
+        recording_N=recording_keys(this.corpus.stores, windows),
+        start_s_N=windows.start_s,
+        classes=this.corpus.class_names,
+    )
+
+
+def baseline_predictions(
+    stores: Sequence[Store], data: config.Data, sides: Sequence[Side], classes: tuple[str, ...], seed: int
+) -> tuple[dict[str, Predictions], int]:
+    """(predictions of every baseline over the folds, windows with too few beats); nothing without an ECG.
+
+    The windows of all sides must be the same but for their labels: a learnt threshold is the fold's own.
+    """
+    if "ecg" not in data.modalities:
+        return {}, 0
+    first = sides[0].windows
+    ecg_NTC = make_gather(stores, first, data).cut("ecg", np.arange(len(first)))
+    found = baselines.features(ecg_NTC[:, :, 0], stores[0].manifest["modalities"]["ecg"]["rate_hz"])
+    folds: list[dict[str, Predictions]] = []
+    for number, side in enumerate(sides):
+        results = baselines.run(
+            found,
+            np.maximum(side.windows.label, 0),  # windows without a class are neither trained nor tested on
+            side.windows.subject,
+            [(side.train, side.test)],
+            classes,
+            recording_N=recording_keys(stores, side.windows),
+            start_s_N=side.windows.start_s,
+            seed=seed,
+        )
+        folds.append({name: dataclasses.replace(p, fold_N=number) for name, p in results.items()})
+    return {name: concatenate(fold[name] for fold in folds) for name in folds[0]}, found.num_missing
+
+
+def _seen_in_pretraining(experiment: Experiment, model: Predictions) -> list[str]:
+    if not experiment.init_from:
+        return []
+    seen = checkpoint.describe(Path(experiment.init_from))["extra"]["train_subjects"]
+    return sorted(set(seen) & set(model.subject_N.tolist()))

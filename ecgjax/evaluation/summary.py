@@ -1,0 +1,191 @@
+"""What a run leaves behind for people: report.html, results.json and the table."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Experiment
+from ecgjax.data import splits
+from ecgjax.data.corpus import Corpus
+from ecgjax.data.store import Store
+from ecgjax.data.windows import Windows
+from ecgjax.evaluation import apply, protocols, report, tables
+from ecgjax.evaluation.apply import Model
+from ecgjax.evaluation.predictions import Predictions
+from ecgjax.evaluation.protocols import MODEL, CrossValidation
+from ecgjax.evaluation.traces import Attention, Reconstruction
+from ecgjax.training.evaluate import evaluate
+from ecgjax.training.loop import Run
+from ecgjax.training.state import State
+from ecgjax.training.writer import read_metrics
+
+_SHOWN = 3  # windows in a figure
+
+
+def report_run(this: Run, state: State) -> Path:
+    """Writes report.html into the run's folder: learning curves, what it reconstructs, where it looks."""
+    path, ids = this.folder / "report.html", _some_windows(this)
+    reconstruction, attention = _reconstruction(this, state, ids), _attention(this, state, ids)
+    if jax.process_index() == 0:
+        report.write_report(
+            path,
+            title=f"{this.folder.name}: {type(this.compiled.program.task).__name__}",
+            run=_facts(this.experiment, this.corpus),
+            data=_manifests(this.corpus),
+            curves=_curves(this.folder),
+            reconstruction=reconstruction,
+            attention=attention,
+        )
+    return path
+
+
+def report_cross_validation(experiment: Experiment, found: CrossValidation, folder: Path) -> tuple[str, Path]:
+    """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
+    rows = tables.compare(found.predictions)
+    next(iter(found.predictions.values())).save(folder / "predictions.npz")
+    facts = _facts(experiment, found.corpus)
+    scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
+    results = {"run": facts, "scores": scores, "intervals": intervals}
+    (folder / "results.json").write_text(json.dumps(results, indent=2, default=str) + "\n", encoding="utf-8")
+    (folder / "results.md").write_text(tables.markdown_table(rows) + "\n", encoding="utf-8")
+    curves = [row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)]
+    path = folder / "report.html"
+    report.write_report(
+        path,
+        title=f"{folder.name}: {experiment.data.label.name}",
+        run=facts,
+        data=_manifests(found.corpus),
+        curves=curves,
+        predictions=found.predictions,
+        notes=_doubts(found),
+    )
+    return tables.format_table(rows), path
+
+
+def report_evaluation(
+    model: Model, stores: Sequence[Store], windows: Windows, left_out: Sequence[str], folder: Path
+) -> str:
+    """Scores a model on windows of unseen people, writes the files of an evaluation, and returns what to print.
+
+    The baselines are cross-validated over the people of these stores, so they know the stores and the model does not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    data = model.experiment.data
+    scores, kept = apply.run(model, stores, windows, keep=len(windows) if data.label.name else 0)
+    told = f"{len(windows)} windows of {len(windows.subjects)} people"
+    told += f" ({len(left_out)} people the model was trained or selected on left out)" if left_out else ""
+    predictions: dict[str, Predictions] = {}
+    if "probability" in kept:
+        model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
+        model_predictions.save(folder / "predictions.npz")
+        predictions = {MODEL: model_predictions} | _baselines_within(model, stores, windows)
+        rows = tables.compare(predictions)
+        scores, told = {row.name: row.scores for row in rows}, f"{told}\n\n{tables.format_table(rows)}"
+    else:
+        told += "".join(f"\n{name:20} {value:.4f}" for name, value in scores.items())
+    facts = report.environment() | {"people": told.partition("\n")[0], "config": config.to_dict(model.experiment)}
+    (folder / "results.json").write_text(
+        json.dumps({"run": facts, "scores": scores}, indent=2) + "\n", encoding="utf-8"
+    )
+    report.write_report(
+        folder / "report.html",
+        title=f"{folder.name}: evaluation",
+        run=facts | ({"protocol": "subject"} if predictions else {}),
+        data=[store.manifest for store in stores],
+        predictions=predictions,
+    )
+    return f"{told}\n\nreport: {folder / 'report.html'}"
+
+
+def _baselines_within(model: Model, stores: Sequence[Store], windows: Windows) -> dict[str, Predictions]:
+    if len(windows.subjects) < 2:
+        return {}
+    split = config.Split(num_folds=min(5, len(windows.subjects)), validation_fraction=0.0)
+    folds = [splits.make_fold(windows, dataclasses.replace(split, fold=i)) for i in range(split.num_folds)]
+    sides = [protocols.Side(windows, fold.train, fold.test) for fold in folds]
+    experiment, classes = model.experiment, tuple(model.about["class_names"])
+    return protocols.baseline_predictions(stores, experiment.data, sides, classes, experiment.seed)[0]
+
+
+def _doubts(found: CrossValidation) -> list[str]:
+    doubts = []
+    if found.seen_in_pretraining:
+        doubts.append(
+            f"{len(found.seen_in_pretraining)} tested subjects were among the pre-training subjects (without labels): "
+            "the scores are transductive."
+        )
+    if found.beatless:
+        doubts.append(f"The baselines found too few beats in {found.beatless} windows and filled in training medians.")
+    return doubts
+
+
+def _facts(experiment: Experiment, corpus: Corpus) -> dict[str, Any]:
+    devices = jax.devices()
+    facts = report.environment() | {
+        "devices": f"{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)",
+        "seed": experiment.seed,
+        "windows": f"{len(corpus.train):,} to train on, {len(corpus.eval_windows):,} on the evaluation grid",
+        "subjects": len(corpus.eval_windows.subjects),
+        "config": config.to_dict(experiment),
+    }
+    if experiment.data.label.name:
+        facts |= {"protocol": experiment.data.split.protocol.value, "classes": ", ".join(corpus.class_names)}
+    return facts
+
+
+def _manifests(corpus: Corpus) -> Sequence[dict[str, Any]]:
+    return [store.manifest for store in corpus.stores]
+
+
+def _curves(folder: Path) -> list[dict[str, Any]]:
+    sides = {"train": "train", "eval": "validation"}
+    return [
+        {"step": row["step"]}
+        | {f"{sides[row['kind']]}/{name}": v for name, v in row.items() if name not in ("step", "kind", "clock")}
+        for row in read_metrics(folder)
+    ]
+
+
+def _some_windows(this: Run) -> np.ndarray:
+    """A few validation windows (training ones where none are kept aside), spread over the people."""
+    ids = this.corpus.validation
+    if not len(ids):
+        ids = np.arange(len(this.corpus.eval_windows))
+    return ids[np.linspace(0, len(ids) - 1, min(_SHOWN, len(ids))).astype(int)]
+
+
+def _reconstruction(this: Run, state: State, ids: np.ndarray) -> Reconstruction | None:
+    data = this.experiment.data
+    _, kept = evaluate(this.compiled, state, this.eval_gather, ids, data.eval_batch_size, keep=len(ids))
+    if "reconstruction" not in kept:
+        return None
+    signal_KT, said_KT = kept["target"][:, :, 0], kept["reconstruction"][:, :, 0]
+    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(this))
+
+
+def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
+    """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
+    encoder, signals = this.compiled.program.encoder, this.eval_gather(ids)["signals"]
+
+    @jax.jit
+    def look(params: Any, model_state: Any) -> Any:
+        variables = {"params": params["encoder"], **model_state["encoder"]}
+        return encoder.apply(variables, signals, train=False, mutable=["intermediates"])[1]
+
+    sown = jax.tree_util.tree_leaves_with_path(look(state.params, state.model_state))
+    weights = [leaf for keys, leaf in sown if "attention" in jax.tree_util.keystr(keys) and leaf.ndim == 4]
+    if not weights or weights[-1].shape[-1] < 2:
+        return None
+    signal_KT = next(iter(signals.values()))[:, :, 0]
+    windows = this.corpus.eval_windows.take(ids)
+    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(this), tuple(windows.subject.tolist()))
+
+
+def _rate_hz(this: Run) -> float:
+    return float(this.corpus.stores[0].manifest["modalities"][this.experiment.data.modalities[0]]["rate_hz"])

@@ -1,0 +1,104 @@
+"""The table everyone asks for: the model beside its baselines, each score with its interval."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ecgjax.evaluation import metrics
+from ecgjax.evaluation.predictions import Predictions
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced acc.",
+    "macro_f1": "macro F1",
+    "harmonic_f1": "harmonic F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+COLUMNS = ("auroc", "balanced_accuracy", "macro_f1", "accuracy")  # what fits a terminal
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+      name: the model, or a baseline.
+      scores: over all windows, averaged over seeds.
+      intervals: 95 % interval of each score, from a bootstrap of whole subjects.
+      folds: mean and spread of each score over folds (and seeds).
+      gains: (first row - this row, low, high) of each score, on the same draws of subjects; NaN where the subjects
+        differ.
+    """
+
+    name: str
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    folds: dict[str, metrics.Spread]
+    gains: dict[str, tuple[float, float, float]]
+
+
+def compare(predictions: dict[str, Predictions], num_resamples: int = 1000, seed: int = 0) -> tuple[Row, ...]:
+    """One row a prediction; the first is the one that the others are measured against."""
+    first = next(iter(predictions.values()))
+    first_scores, first_draws = metrics.pooled(first), metrics.bootstrap(first, num_resamples, seed)
+    rows = []
+    for name, each in predictions.items():
+        scores, draws, folds = (
+            metrics.pooled(each),
+            metrics.bootstrap(each, num_resamples, seed),
+            metrics.per_fold(each),
+        )
+        paired = np.array_equal(np.unique(each.subject_N), np.unique(first.subject_N))
+        gains = {
+            score: (first_scores[score] - scores[score], *metrics.interval(first_draws[score] - draws[score]))
+            if paired
+            else (np.nan,) * 3
+            for score in metrics.SCORES
+        }
+        intervals = {score: metrics.interval(draws[score]) for score in metrics.SCORES}
+        spreads = {score: metrics.spread(folds[score]) for score in metrics.SCORES}
+        rows.append(Row(name, scores, intervals, spreads, gains))
+    return tuple(rows)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A score as it is printed; a dash where it is not defined."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[str]) -> list[list[str]]:
+    head = ["", *(f"{TITLES[column]} [95 % CI]" for column in columns), "AUROC a fold"]
+    body = []
+    for row in rows:
+        cells = []
+        for column in columns:
+            low, high = row.intervals[column]
+            cells.append(f"{number(row.scores[column])} [{number(low)}, {number(high)}]")
+        fold = row.folds["auroc"]
+        body.append([row.name, *cells, f"{number(fold.mean)} ± {number(fold.sd)}"])
+    return [head, *body]
+
+
+def format_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+    """Aligned columns for a terminal."""
+    cells = _cells(rows, columns)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def markdown_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+    """The same table for a Markdown file."""
+    head, *body = _cells(rows, columns)
+    rule = ["---", *("---:" for _ in head[1:])]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in (head, rule, *body)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped)

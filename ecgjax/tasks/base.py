@@ -1,0 +1,43 @@
+"""The contract of a task: what is asked of the encoder, on the device, as pure functions.
+
+A task is one file in this folder: a frozen dataclass or plain object made by its `Config.make()`. The step calls, in
+this order: `view` (distort the batch), the encoder, the head, `loss`. Evaluation calls `predict` on the outputs too.
+"""
+
+from typing import Any, Protocol
+
+import jax
+from flax import linen as nn
+
+Batch = dict[str, Any]  # signals: {modality: (B, T, C)}, label: (B,), weight: (B,) 1 or 0 for padding, window: (B,)
+Metrics = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count), so that batches and hosts add up
+
+
+class Task(Protocol):
+    """Hashable (it is a static argument of the compiled step); holds no arrays.
+
+    Attributes:
+      monitor: the metric that picks the best checkpoint.
+      monitor_mode: "min" or "max".
+      num_classes: of the labels it learns from; 0 where labels play no part.
+    """
+
+    monitor: str
+    monitor_mode: str
+    num_classes: int
+
+    def head(self) -> nn.Module:
+        """A module called as `head(encoded, signals, train=...)`; its parameters live under the root `head`."""
+        ...
+
+    def view(self, key: jax.Array, batch: Batch) -> tuple[dict[str, jax.Array], Any]:
+        """(signals for the encoder, targets for the loss). Random draws come from `key` alone."""
+        ...
+
+    def loss(self, outputs: Any, targets: Any, weight_B: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Scalar loss over the real examples (weight 1) and metrics as (sum, count)."""
+        ...
+
+    def predict(self, outputs: Any, targets: Any) -> dict[str, jax.Array]:
+        """What evaluation keeps of each window, first axis B: probabilities, reconstructions, ..."""
+        ...

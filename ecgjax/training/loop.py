@@ -1,0 +1,255 @@
+"""The one training loop: pre-training, fine-tuning and probing are configs of it. Read this page first.
+
+    corpus -> windows of this fold -> batches by step number -> train_step -> metrics, checkpoints -> scores
+
+The position in the data, every random draw and the learning rate are functions of the step, so a run that is killed
+and started again in the same folder ends with the same bits as one that was not.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ecgjax import config
+from ecgjax.config import Experiment
+from ecgjax.data import pipeline
+from ecgjax.data.corpus import Corpus, open_corpus
+from ecgjax.data.pipeline import Gather, TrainSource
+from ecgjax.errors import NonFiniteLossError, Preempted, UserError
+from ecgjax.tasks.base import Task
+from ecgjax.training import checkpoint, optim, workdir
+from ecgjax.training import mesh as meshes
+from ecgjax.training.checkpoint import Checkpoints
+from ecgjax.training.evaluate import evaluate
+from ecgjax.training.preemption import Preemption
+from ecgjax.training.program import Compiled, compile_program, count_parameters
+from ecgjax.training.state import State
+from ecgjax.training.writer import Writer
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Everything of a run that does not change while it trains."""
+
+    experiment: Experiment
+    folder: Path
+    corpus: Corpus
+    compiled: Compiled
+    source: TrainSource
+    eval_gather: Gather
+    rates: np.ndarray
+    eval_every: int
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.source)
+
+
+def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
+    """Trains in `folder`, from where an earlier run there stopped, and returns the run with its best state.
+
+    The best state is that of the lowest (or highest) monitored metric on the validation windows; the last where the
+    split keeps none aside.
+
+    Raises:
+      UserError: the config, the data or the folder does not allow the run.
+      NonFiniteLossError: the loss became NaN or infinite.
+      Preempted: a signal asked to stop; the state is saved.
+    """
+    config.check(experiment)
+    with workdir.occupy(folder, experiment), Preemption() as preemption:
+        this = set_up(experiment, folder)
+        with _open_checkpoints(this) as checkpoints:
+            state, history = _start(this, checkpoints)
+            workdir.write_config(folder, experiment)
+            state, history = _fit(this, state, history, checkpoints, preemption)
+        if history:
+            state = checkpoint.restore(folder, this.compiled.abstract, which="best").state
+        return this, state
+
+
+def _open_checkpoints(this: Run) -> Checkpoints:
+    task, train = this.compiled.program.task, this.experiment.train
+    return Checkpoints(
+        this.folder / checkpoint.FOLDER,
+        monitor=task.monitor,
+        monitor_mode=task.monitor_mode,
+        keep_last=train.keep_last,
+        keep_best=train.keep_best,
+    )
+
+
+def set_up(experiment: Experiment, folder: Path) -> Run:
+    data, train = experiment.data, experiment.train
+    corpus = open_corpus(data)
+    _check_classes(experiment.task.make(), corpus)
+    gather = pipeline.make_gather(corpus.stores, corpus.windows, data)
+    order = pipeline.training_order(corpus.windows, corpus.train, data, experiment.seed)
+    steps_per_epoch = len(corpus.train) / data.batch_size
+    num_steps = max(math.ceil(train.num_epochs * steps_per_epoch), 1)
+    source = TrainSource(gather, order, data.batch_size, num_steps, jax.process_index(), jax.process_count())
+    compiled = compile_program(experiment, source[0])
+    meshes.check_batch_size(data.batch_size, compiled.mesh, "data.batch_size")
+    meshes.check_batch_size(data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
+    return Run(
+        experiment=experiment,
+        folder=folder,
+        corpus=corpus,
+        compiled=compiled,
+        source=source,
+        eval_gather=pipeline.make_gather(corpus.stores, corpus.eval_windows, data),
+        rates=optim.learning_rates(experiment.optim, num_steps, steps_per_epoch),
+        eval_every=max(round(train.eval_every_epochs * steps_per_epoch), 1),
+    )
+
+
+def _check_classes(task: Task, corpus: Corpus) -> None:
+    if task.num_classes and not corpus.class_names:
+        raise UserError("data.label.name is empty, but the task learns classes. Name one of the store's labels.")
+    if task.num_classes and task.num_classes != len(corpus.class_names):
+        raise UserError(
+            f"task.num_classes={task.num_classes}, but the label has {len(corpus.class_names)} classes: "
+            f"{', '.join(corpus.class_names)}. Set task.num_classes, or keep some by data.label.classes."
+        )
+
+
+def _start(this: Run, checkpoints: Checkpoints) -> tuple[State, list[list[float]]]:
+    """The newest sound checkpoint of this folder, or a fresh state (with another run's encoder, if one is named)."""
+    abstract = this.compiled.abstract
+    if checkpoints.steps():
+        state, extra = checkpoints.restore(abstract)
+        same_stores(this.folder, extra["stores"], this.corpus)
+        return state, extra["history"]
+    state = this.compiled.init(jax.random.key(this.experiment.seed))
+    if this.experiment.init_from:
+        found = checkpoint.restore_encoder(
+            Path(this.experiment.init_from),
+            {name: getattr(abstract, name)["encoder"] for name in ("params", "model_state")},
+            model=config.to_dict(this.experiment)["model"],
+        )
+        state = state.replace(**{name: getattr(state, name) | {"encoder": part} for name, part in found.items()})
+    return state, []
+
+
+def _fit(
+    this: Run,
+    state: State,
+    history: list[list[float]],
+    checkpoints: Checkpoints,
+    preemption: Preemption,
+) -> tuple[State, list[list[float]]]:
+    data, train, start = this.experiment.data, this.experiment.train, int(state.step)
+    unchecked: list[tuple[int, Any]] = []  # losses still on the device, looked at before anything is logged or saved
+    with Writer(this.folder, train.tensorboard, this.num_steps, start) as writer:
+        batches = _batches(this, start, writer)
+        for step in range(start, this.num_steps):
+            if _should_stop(this, history):
+                break
+            state, metrics = this.compiled.train_step(state, next(batches), this.rates[step])
+            done = step + 1
+            unchecked.append((step, metrics["loss"]))
+            last, stop, due_eval = done == this.num_steps, preemption.stop_at(done), _due_eval(this, done)
+            due_save = done % train.checkpoint_every_steps == 0 or last or stop
+            if done % train.log_every_steps == 0 or due_eval or due_save:
+                _refuse_non_finite(this, unchecked)
+                scalars = _means(metrics) | {"learning_rate": this.rates[step]}
+                writer.train(done, scalars, data.batch_size, data.window_s)
+            if due_eval:
+                scores, _ = evaluate(
+                    this.compiled, state, this.eval_gather, this.corpus.validation, data.eval_batch_size
+                )
+                history = [*history, [done, scores[this.compiled.program.task.monitor]]]
+                writer.evaluation(done, scores)
+            if due_save or due_eval:
+                checkpoints.save(done, state, scores if due_eval else {}, _extra(this, history))
+            if stop:
+                checkpoints.wait()
+                raise Preempted(f"stopped by a signal after step {done}, which is saved. The same command goes on.")
+        checkpoints.wait()
+    return state, history
+
+
+def _batches(this: Run, start: int, writer: Writer) -> Iterator[Any]:
+    """Global batches from step `start` on; the writer is told how long the loop waits for them."""
+    stream = pipeline.stream(this.source, start)
+    while True:
+        before = time.perf_counter()
+        batch = next(stream)
+        writer.waited(time.perf_counter() - before)
+        yield meshes.to_global(batch, this.compiled.mesh)
+
+
+def _due_eval(this: Run, done: int) -> bool:
+    return len(this.corpus.validation) > 0 and (done % this.eval_every == 0 or done == this.num_steps)
+
+
+def _should_stop(this: Run, history: list[list[float]]) -> bool:
+    """Whether the monitored metric has not improved for `patience_epochs`."""
+    patience = this.experiment.train.patience_epochs
+    if not patience or not history:
+        return False
+    steps_per_epoch = len(this.corpus.train) / this.experiment.data.batch_size
+    return history[-1][0] - best_step(history, this.compiled.program.task.monitor_mode) >= patience * steps_per_epoch
+
+
+def best_step(history: list[list[float]], mode: str) -> int:
+    """The step of the best value; the earliest of equals."""
+    values = [value for _, value in history]
+    return int(history[values.index((min if mode == "min" else max)(values))][0])
+
+
+def _means(metrics: dict[str, Any]) -> dict[str, float]:
+    return {name: float(total) / float(count) for name, (total, count) in jax.device_get(metrics).items()}
+
+
+def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:
+    """Stops at the first step whose loss is not finite. Its batch is made again from the step, and saved."""
+    for step, loss in unchecked:
+        if not np.isfinite(jax.device_get(loss)).all():
+            path = this.folder / f"nonfinite_batch_step{step}.npz"
+            batch = this.source[step]
+            flat = {"/".join(str(k.key) for k in keys): x for keys, x in jax.tree_util.tree_leaves_with_path(batch)}
+            np.savez(path, **flat)
+            raise NonFiniteLossError(
+                f"the loss is not finite at step {step}. Its batch is saved in {path}, earlier checkpoints are sound. "
+                "Lower --config.optim.learning_rate, or set --config.optim.clip_norm=1, in a new --workdir."
+            )
+    unchecked.clear()
+
+
+def same_stores(folder: Path, then: dict[str, str], corpus: Corpus) -> None:
+    """Raises a UserError where a store's content is not what the run in `folder` began with."""
+    for store, old in zip(corpus.stores, then.values(), strict=True):
+        if store.manifest["content_hash"] != old:
+            raise UserError(
+                f"{store.path}: its content has changed since the run in {folder} began. Put the old store back, or "
+                "start in a new --workdir."
+            )
+
+
+def fingerprint(corpus: Corpus) -> dict[str, str]:
+    """What a resumed run must find unchanged: the content of every store, in order."""
+    return {f"store_{i}": store.manifest["content_hash"] for i, store in enumerate(corpus.stores)}
+
+
+def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
+    """What a checkpoint says of itself: what it was trained on, and what it wants to be fed."""
+    data, first = this.experiment.data, this.corpus.stores[0].manifest
+    return {
+        "config": config.to_dict(this.experiment),
+        "history": history,
+        "stores": fingerprint(this.corpus),
+        "modalities": {m: first["modalities"][m] for m in data.modalities},
+        "preprocess": {m: first["preprocess"][m] for m in data.modalities},
+        "label": config.to_dict(this.corpus.label),
+        "class_names": list(this.corpus.class_names),
+        "train_subjects": this.corpus.train_subjects,
+        "validation_subjects": this.corpus.validation_subjects,
+        "num_parameters": count_parameters(this.compiled.abstract.params),
+    }

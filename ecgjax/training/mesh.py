@@ -1,0 +1,104 @@
+"""Devices as a grid with axes data, fsdp and tensor; which parameter lies where; host batches to global arrays."""
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ecgjax import config
+from ecgjax.errors import UserError
+
+BATCH = PartitionSpec(("data", "fsdp"))
+
+
+def start(distributed: bool) -> None:
+    """Readies JAX for a launch script: programs compiled before are found again, other hosts joined if asked.
+
+    The cache of compiled programs is JAX_COMPILATION_CACHE_DIR, else ~/.cache/ecgjax; it may be deleted at will.
+    Hosts find each other through Slurm, GKE or the TPU's metadata, or through JAX_COORDINATOR_ADDRESS,
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "ecgjax"))
+    if distributed:
+        count, index = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
+        jax.distributed.initialize(
+            os.environ.get("JAX_COORDINATOR_ADDRESS"), count and int(count), index and int(index)
+        )
+
+
+def make_mesh(mesh: config.Mesh) -> Mesh:
+    """The device grid; an axis of -1 takes the devices that the others leave.
+
+    Raises:
+      UserError: the sizes do not fit the number of devices.
+    """
+    count, sizes = jax.device_count(), [mesh.data, mesh.fsdp, mesh.tensor]
+    fixed = math.prod(size for size in sizes if size != -1)
+    if sizes.count(-1) > 1 or min(sizes) < -1 or 0 in sizes or count % fixed:
+        raise UserError(f"mesh: data={sizes[0]}, fsdp={sizes[1]}, tensor={sizes[2]} do not fit {count} devices.")
+    sizes = tuple(count // fixed if size == -1 else size for size in sizes)
+    if math.prod(sizes) != count:
+        raise UserError(f"mesh: data x fsdp x tensor = {sizes} uses {math.prod(sizes)} of {count} devices.")
+    # Auto, written out: the default (Explicit) makes convolutions ask for an output sharding.
+    return jax.make_mesh(sizes, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+
+
+def path_of(keys: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
+def shardings(tree: Any, mesh: Mesh, rules: tuple[tuple[str, tuple[str, ...]], ...]) -> Any:
+    """A sharding for every leaf: that of the first rule whose regex is found in its path, else replicated.
+
+    A rule's axes name the mesh axis of each array axis in turn ("" for none). Optimizer moments end in their
+    parameter's path, so they follow it.
+
+    Raises:
+      UserError: a rule's axes do not fit the array.
+    """
+
+    def place(keys: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        path = path_of(keys)
+        for pattern, axes in rules:
+            if re.search(pattern, path) and leaf.ndim:
+                spec = PartitionSpec(*(axis or None for axis in axes))
+                divides = all(not a or n % mesh.shape[a] == 0 for a, n in zip(axes, leaf.shape, strict=False))
+                if len(axes) > leaf.ndim or not divides:
+                    raise UserError(f'mesh.rules: "{pattern}" puts {axes} on {path} of shape {leaf.shape}.')
+                return NamedSharding(mesh, spec)
+        return NamedSharding(mesh, PartitionSpec())
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size: int, mesh: Mesh, field: str) -> None:
+    """Raises a UserError unless the batch can be dealt to the devices evenly."""
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    if batch_size % parts or batch_size < 1:
+        raise UserError(f"{field}={batch_size} is not a multiple of {parts}, the devices that share a batch.")
+
+
+def to_global(batch: Any, mesh: Mesh) -> Any:
+    """This process's rows as part of global arrays, first axis over data and fsdp."""
+    sharding = NamedSharding(mesh, BATCH)
+    return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, np.asarray(rows)), batch)
+
+
+def to_host(tree: Any) -> Any:
+    """Global arrays as NumPy on every process."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        tree = multihost_utils.process_allgather(tree, tiled=True)
+    return jax.tree.map(np.asarray, jax.device_get(tree))

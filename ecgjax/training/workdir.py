@@ -1,0 +1,134 @@
+"""A run's folder: one run at a time, and the same run when it is resumed.
+
+It holds `lock`, `config.json` (the resolved config), `metrics.jsonl`, `checkpoints/`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+
+from ecgjax import __version__, config
+from ecgjax.errors import UserError
+from ecgjax.training.digest import write_synced
+
+CONFIG = "config.json"
+LOCK = "lock"
+# Fields that may differ when a run is resumed, because the trained weights do not depend on them. Whatever is not
+# listed stops the run; num_epochs too, as the schedules reach to the end of the run.
+MAY_CHANGE = (
+    "mesh",
+    "data.store",  # the path; what it holds is compared when the checkpoint is restored
+    "data.eval_batch_size",
+    "train.log_every_steps",
+    "train.checkpoint_every_steps",
+    "train.keep_last",
+    "train.keep_best",
+    "train.tensorboard",
+)
+
+
+@contextlib.contextmanager
+def occupy(workdir: Path, experiment: config.Experiment) -> Iterator[None]:
+    """Makes the folder, or compares the run in it with this one, and holds it while entered.
+
+    The system drops the lock when the process dies, however it dies. Over NFS it holds between hosts only where the
+    server's lock service runs; on a file system without locks the run goes on unlocked.
+
+    Raises:
+      UserError: another run holds the folder, it cannot be written, or it holds a run with other settings.
+    """
+    with _lock(Path(workdir)) if jax.process_index() == 0 else contextlib.nullcontext():
+        if (Path(workdir) / CONFIG).exists():
+            check_same(workdir, experiment)
+        yield
+
+
+def check_same(workdir: Path, experiment: config.Experiment) -> None:
+    """Compares the run in a folder with this one. The content of its stores is compared with the checkpoint's.
+
+    Raises:
+      UserError: names each field that changed, with its old and new value.
+    """
+    changes = {
+        name: values
+        for name, values in config.diff(read_config(workdir), config.to_dict(experiment)).items()
+        if not any(name == field or name.startswith(f"{field}.") for field in MAY_CHANGE)
+    }
+    if changes:
+        shown = "; ".join(f"config.{name} was {was!r} and is {now!r}" for name, (was, now) in changes.items())
+        raise UserError(
+            f"{workdir}: holds another run, which cannot be resumed with other settings: {shown}. "
+            "Set these back, or give a new --workdir."
+        )
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The resolved config of the run in a folder, as nested dicts (`config.to_dict`).
+
+    Raises:
+      UserError: the folder holds no run, or the file is damaged.
+    """
+    path = Path(workdir) / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["experiment"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{workdir}: holds no run (no {CONFIG}). Name the --workdir of launch.train.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}). Copy it again from where it is intact.") from None
+
+
+def read_experiment(workdir: Path) -> config.Experiment:
+    """The run's experiment, as it was trained.
+
+    Raises:
+      UserError: as `read_config`, or a field or class is unknown to this version.
+    """
+    return config.from_dict(config.Experiment, read_config(workdir))
+
+
+@contextlib.contextmanager
+def _lock(workdir: Path) -> Iterator[None]:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{workdir}: cannot be written ({error.strerror}). Give another --workdir.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{workdir}: in use by another run ({file.read().strip() or 'unknown'}). "
+                "Wait for it, stop it, or give another --workdir."
+            ) from None
+        except OSError as error:
+            logging.warning("%s: cannot be locked (%s); start no second run there.", workdir, error.strerror)
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def write_config(workdir: Path, experiment: config.Experiment) -> None:
+    """Makes the folder this run's own. Call it once nothing more can be wrong with the config or the data.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    if jax.process_index() != 0:
+        return
+    workdir = Path(workdir)
+    content = {"ecgjax_version": __version__, "experiment": config.to_dict(experiment)}
+    try:
+        write_synced(workdir / CONFIG, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{workdir / CONFIG}: cannot be written ({error.strerror}). Free disk space.") from None

@@ -1,0 +1,246 @@
+"""What a run says while it runs: metrics.jsonl, TensorBoard, and the progress line."""
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+from tqdm import tqdm
+
+from ecgjax.errors import UserError
+
+METRICS = "metrics.jsonl"
+_PLAIN_EVERY_S = 10.0  # between lines where there is no terminal to draw a bar on
+
+
+class Writer:
+    """Logs of one run; silent on all processes but the first.
+
+    A row of metrics.jsonl is `{"step", "kind": "train" or "eval", <metric>..., "clock": {...}}`. All that depends on
+    the machine's speed is in `clock`; the rest is equal, bit by bit, in two runs that compute the same. Numbers that
+    JSON has no word for are the strings "nan", "inf" and "-inf".
+
+    Args:
+      workdir: the run's folder.
+      tensorboard: also write event files into `workdir`/tensorboard.
+      total_steps: of the whole run.
+      start_step: where it resumes; later rows, of the run that was cut off, are removed.
+      show_progress: whether to write the progress line to stderr.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, workdir: Path, tensorboard: bool, total_steps: int, start_step: int = 0, show_progress: bool = True
+    ) -> None:
+        self._path, self._total_steps = Path(workdir) / METRICS, total_steps
+        self._file, self._board, self._line = None, None, None
+        if jax.process_index() == 0:
+            with self._writing():
+                _drop_rows_after(self._path, start_step)
+                self._file = self._path.open("a", encoding="utf-8")
+                self._board = _board(Path(workdir) / "tensorboard", start_step) if tensorboard else None
+            self._line = _Line(sys.stderr, start_step, total_steps) if show_progress else None
+        self._first: tuple[float, int] | None = None  # when the first log was, after compilation
+        self._mark(start_step)
+
+    def waited(self, seconds: float) -> None:
+        """Once a step: how long taking its batch kept the loop from going on."""
+        self._waited_s += seconds
+        if self._line:
+            self._line.advance()
+
+    def train(self, step: int, metrics: Mapping[str, Any], batch_size: int, window_s: float) -> None:
+        """Logs the step's metrics, with the speed since the last call or evaluation.
+
+        Args:
+          batch_size: windows in a (global) batch.
+          window_s: seconds of signal in a window.
+        """
+        elapsed_s = max(time.perf_counter() - self._marked, 1e-9)
+        windows_per_s = (step - self._marked_step) * batch_size / elapsed_s
+        clock = {
+            "windows_per_s": windows_per_s,
+            "signal_hours_per_s": windows_per_s * window_s / 3600,
+            "waits_for_data": min(self._waited_s / elapsed_s, 1.0),
+        }
+        self._write(step, "train", metrics, clock)
+        if self._line:
+            self._line.show(step, metrics, {**clock, "left_s": self._left_s(step)})
+        self._mark(step)
+
+    def evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Logs an evaluation; its duration does not count into the speed of the training steps."""
+        self._write(step, "eval", metrics, {})
+        self.sync()
+        if self._line:
+            self._line.note(f"step {step}: " + ", ".join(f"{k} {_short(v)}" for k, v in metrics.items()))
+        self._mark(step)
+
+    def sync(self) -> None:
+        """Puts the rows on the disk; call before saving a checkpoint, so that it never is ahead of its rows."""
+        if self._file:
+            with self._writing():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self.sync()
+        for part in (self._file, self._board, self._line):
+            if part:
+                part.close()
+        self._file, self._board, self._line = None, None, None
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, step: int, kind: str, metrics: Mapping[str, Any], clock: Mapping[str, float]) -> None:
+        if not self._file:
+            return
+        values = {name: float(value) for name, value in metrics.items()}
+        row = {"step": step, "kind": kind, **values, "clock": {"time": time.time(), **clock}}
+        with self._writing():
+            self._file.write(json.dumps({k: _json_number(v) for k, v in row.items()}, allow_nan=False) + "\n")
+            self._file.flush()  # a kill of the process loses nothing; `sync` is for a kill of the machine
+        if self._board:
+            for name, value in {**values, **clock}.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def _mark(self, step: int) -> None:
+        self._marked, self._marked_step, self._waited_s = time.perf_counter(), step, 0.0
+
+    def _left_s(self, step: int) -> float:
+        """From the steps since the first log, evaluations included, compilation not; NaN at the first log."""
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = now, step
+            return math.nan
+        then, first = self._first
+        return (now - then) / (step - first) * (self._total_steps - step)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self._path}: cannot be written ({error.strerror}). Free disk space, or give another "
+                "--workdir, and start again."
+            ) from None
+
+
+class _Line:
+    """A bar on a terminal, else a plain line every ten seconds."""
+
+    def __init__(self, stream: TextIO, start_step: int, total_steps: int) -> None:
+        self._stream, self._total_steps, self._shown = stream, total_steps, -math.inf
+        bar = "{n_fmt}/{total_fmt} |{bar:20}| {desc}"
+        self._bar = None
+        if stream.isatty():
+            self._bar = tqdm(
+                total=total_steps, initial=start_step, file=stream, bar_format=bar, dynamic_ncols=True, leave=True
+            )
+
+    def advance(self) -> None:
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def show(self, step: int, metrics: Mapping[str, Any], clock: Mapping[str, float]) -> None:
+        text = _describe(metrics, clock)
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_description_str(text)
+        elif now - self._shown >= _PLAIN_EVERY_S or step >= self._total_steps:
+            self._shown = now
+            self.note(f"step {step}/{self._total_steps} ({step / self._total_steps:.0%}): {text}")
+
+    def note(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def read_metrics(workdir: Path, kind: str = "") -> list[dict[str, Any]]:
+    """Rows of a run's metrics.jsonl, non-finite numbers restored; only of one kind ("train", "eval") if given.
+
+    Raises:
+      UserError: the folder holds no metrics.
+    """
+    path = Path(workdir) / METRICS
+    if not path.is_file():
+        raise UserError(f"{workdir}: holds no {METRICS}. Name the --workdir of a training run.")
+    rows = (row for row, _ in _rows(path))
+    return [
+        {name: float(value) if name not in ("step", "kind", "clock") else value for name, value in row.items()}
+        for row in rows
+        if kind in ("", row["kind"])
+    ]
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """(row, its line); what a kill left half written is passed over."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and "clock" in row and line.endswith("\n"):  # the last entry, and the line's end
+                yield row, line
+
+
+def _drop_rows_after(path: Path, step: int) -> None:
+    if path.exists():
+        kept = path.with_name(f".{path.name}.partial")
+        kept.write_text("".join(line for row, line in _rows(path) if row["step"] <= step), encoding="utf-8")
+        kept.replace(path)
+
+
+def _board(folder: Path, start_step: int) -> Any:
+    from tensorboardX import SummaryWriter  # slow to import
+
+    return SummaryWriter(str(folder), purge_step=start_step + 1)
+
+
+def _json_number(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _describe(metrics: Mapping[str, Any], clock: Mapping[str, float]) -> str:
+    waits = clock["waits_for_data"]
+    return ", ".join(
+        [
+            f"loss {_short(metrics['loss'])}" if "loss" in metrics else "no loss",
+            f"{_short(clock['windows_per_s'])} windows/s",
+            f"{_short(clock['signal_hours_per_s'])} h of signal/s",
+            f"{_duration(clock['left_s'])} left",
+            f"waits {waits:.0%} for data, {1 - waits:.0%} for compute",
+        ]
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{float(value):.4g}"
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,36 @@
+"""Scores a trained model on a store of people it has not seen.
+
+    python -m launch.evaluate --checkpoint=WORKDIR --config.data.store=DIR --out=DIR
+
+The config is that of the run; any field can be overridden. People the model was trained or selected on are left out
+and told. Writes predictions.npz, results.json and report.html, and prints the scores with their intervals.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from launch import cli
+
+CHECKPOINT = flags.DEFINE_string("checkpoint", None, "folder of the training run", required=True)
+OUT = flags.DEFINE_string("out", None, "folder for predictions, results and report", required=True)
+CONFIG = cli.define_config_flag("another config than the run's own", from_flag="checkpoint")
+
+
+def main() -> None:
+    from ecgjax.data.pipeline import open_stores
+    from ecgjax.evaluation import apply, summary
+    from ecgjax.training import mesh
+
+    mesh.start(distributed=False)
+    model = apply.load(Path(CHECKPOINT.value), CONFIG.value)
+    stores = open_stores(CONFIG.value.data)
+    for store in stores:
+        apply.check_store(store, model.about)
+    windows, left_out = apply.find_unseen(model, stores)
+    windows = apply.with_labels(model, windows)
+    print(summary.report_evaluation(model, stores, windows, left_out, Path(OUT.value)))
+
+
+if __name__ == "__main__":
+    cli.run(main)
