@@ -1,0 +1,96 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecgjax.errors import UserError
+from ecgjax.models.base import Encoded
+from ecgjax.tasks import classification as cl
+
+LABEL = jnp.asarray([0, 1, 1, 0, 1], jnp.int32)
+WEIGHT = jnp.asarray([1.0, 1.0, 1.0, 1.0, 0.0])
+
+
+def scores(columns: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((5, columns)).astype(np.float32)
+
+
+def mean(pair) -> float:
+    return float(pair[0] / pair[1])
+
+
+def test_one_logit_gives_the_binary_cross_entropy():
+    task, logit = cl.Config().make(), scores(1)
+    loss, metrics = task.loss(jnp.asarray(logit), LABEL, WEIGHT)
+    truth, p = np.asarray(LABEL)[:4], 1 / (1 + np.exp(-logit[:4, 0]))
+    np.testing.assert_allclose(loss, -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p)), rtol=1e-5)
+    np.testing.assert_allclose(mean(metrics["accuracy"]), np.mean((p > 0.5) == truth))
+    probability = task.predict(jnp.asarray(logit), LABEL)["probability"]
+    np.testing.assert_allclose(probability[:4], np.stack([1 - p, p], 1), rtol=1e-5)
+
+
+def test_softmax_gives_the_categorical_cross_entropy():
+    task, logits = cl.Config(num_classes=3, loss=cl.Loss.SOFTMAX).make(), scores(3)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    loss, _ = task.loss(jnp.asarray(logits), LABEL, WEIGHT)
+    np.testing.assert_allclose(loss, -np.mean(np.log(p[np.arange(4), np.asarray(LABEL)[:4]])), rtol=1e-5)
+    np.testing.assert_allclose(task.predict(jnp.asarray(logits), LABEL)["probability"], p, rtol=1e-5)
+
+
+def test_class_weights_weigh_the_loss_and_not_the_accuracy():
+    logit = jnp.asarray(scores(1))
+    even, _ = cl.Config().make().loss(logit, LABEL, WEIGHT)
+    loss, metrics = cl.Config(class_weights=(3.0, 1.0)).make().loss(logit, LABEL, WEIGHT)
+    of_each = jax.nn.softplus(jnp.where(LABEL == 1, -1, 1) * logit[:, 0])
+    np.testing.assert_allclose(loss, np.average(of_each[:4], weights=[3, 1, 1, 3]), rtol=1e-5)
+    assert abs(loss - even) > 1e-3
+    assert metrics["accuracy"][1] == 4
+
+
+def test_a_window_without_a_label_counts_for_nothing():
+    task, logit = cl.Config().make(), jnp.asarray(scores(1))
+    unlabelled = LABEL.at[0].set(-1)
+    loss, metrics = task.loss(logit, unlabelled, WEIGHT)
+    expected, _ = task.loss(logit[1:], LABEL[1:], WEIGHT[1:])
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert metrics["accuracy"][1] == 3
+    assert not jax.grad(lambda logit: task.loss(logit, unlabelled, WEIGHT)[0])(logit)[0].any()
+
+
+def test_the_head_has_the_hidden_layers_of_its_config_and_reads_the_pooled_vector():
+    head = cl.Config(hidden=(8, 4)).make().head()
+    encoded = Encoded(jnp.ones((2, 3, 16)), jnp.ones((2, 16)))
+    said, variables = head.init_with_output(jax.random.key(0), encoded, {}, train=False)
+    shapes = {name: layer["kernel"].shape for name, layer in variables["params"].items()}
+    assert shapes == {"hidden_0": (16, 8), "hidden_1": (8, 4), "out": (4, 1)}
+    other_tokens = encoded.replace(tokens_BLD=-encoded.tokens_BLD)
+    np.testing.assert_array_equal(head.apply(variables, other_tokens, {}, train=False), said)
+    assert (head.apply(variables, encoded.replace(pooled_BD=-encoded.pooled_BD), {}, train=False) != said).any()
+
+
+def test_dropout_acts_in_training_only():
+    head = cl.Config().make().head()
+    encoded = Encoded(jnp.ones((2, 3, 16)), jnp.ones((2, 16)))
+    variables = head.init(jax.random.key(0), encoded, {}, train=False)
+    said = [head.apply(variables, encoded, {}, train=True, rngs={"dropout": jax.random.key(k)}) for k in (0, 1)]
+    assert (said[0] != said[1]).any()
+    assert (said[0][0] != said[0][1]).any()  # each window its own draw
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [(cl.Monitor.LOSS, "min"), (cl.Monitor.ACCURACY, "max")])
+def test_the_monitor_is_chosen_with_its_direction(monitor, mode):
+    task = cl.Config(monitor=monitor).make()
+    assert (task.monitor, task.monitor_mode) == (monitor.value, mode)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"num_classes": 1}, "task.num_classes"),
+        ({"num_classes": 3}, "task.loss=BINARY"),
+        ({"class_weights": (1.0,)}, "task.class_weights"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused_by_name(fields, named):
+    with pytest.raises(UserError, match=named):
+        cl.Config(**fields).make()

@@ -1,0 +1,54 @@
+"""The examples in CONTRIBUTING.md do what it says: they are plug-ins as they stand."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecgjax.config import Experiment
+from ecgjax.errors import DataError
+from ecgjax.training.program import compile_program
+
+TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+EXAMPLES = dict(re.findall(r"`ecgjax/\w+/(\w+)\.py`:.*?```python\n(.*?)```", TEXT, re.DOTALL))
+
+
+@pytest.fixture
+def example(tmp_path):
+    def load(name):
+        path = tmp_path / f"{name}.py"
+        path.write_text(EXAMPLES[name])
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_the_data_set_reads_its_files(example, tmp_path):
+    np.save(tmp_path / "anna_rest.npy", np.arange(500.0))
+    np.save(tmp_path / "anna_stress.npy", np.arange(1000.0))
+    (tmp_path / "ben_rest.npy").write_bytes(b"torn")
+    dataset = example("one_array_each").Config(root=str(tmp_path)).make()
+    assert dataset.keys() == ("anna_rest.npy", "anna_stress.npy", "ben_rest.npy")
+    recording = dataset.load("anna_stress.npy")
+    assert (recording.subject, recording.signals["ecg"].duration_s, recording.labels[0].value) == ("anna", 4.0, 1.0)
+    with pytest.raises(DataError, match="ben_rest.npy: unreadable"):
+        dataset.load("ben_rest.npy")
+
+
+def test_the_model_learns_the_task(example):
+    experiment = Experiment(task=example("arrow_of_time").Config(), model=example("two_convs").Config(width=8))
+    ramps_BTC = np.tile(np.linspace(-1, 1, 64, dtype=np.float32)[None, :, None], (32, 1, 1))
+    batch = {"signals": {"ecg": ramps_BTC}, "weight": np.ones(32, np.float32), "label": -np.ones(32, np.int32)}
+    compiled = compile_program(experiment, batch)
+    state = compiled.init(jax.random.key(0))
+    for _ in range(40):
+        state, metrics = compiled.train_step(state, batch, jnp.float32(0.03))
+    right, count = metrics["accuracy"]
+    assert right / count == 1, "a ramp played backwards is easily told"

@@ -1,0 +1,194 @@
+"""What every data set must keep: found by looking into ecgjax/datasets, so a new one is held to it at once."""
+
+import dataclasses
+import importlib
+import os
+import pickle
+import random
+from pathlib import Path
+
+import fixtures
+import numpy as np
+import pytest
+
+import ecgjax.datasets
+from ecgjax.errors import DataError, UserError
+
+FOLDER = Path(ecgjax.datasets.__file__).parent
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith(("_", "base")))
+MODALITIES = {"ecg", "eda", "bvp", "temp", "resp", "emg", "acc"}
+
+
+def config_class(name):
+    return importlib.import_module(f"ecgjax.datasets.{name}").Config
+
+
+@pytest.fixture(params=NAMES)
+def case(request, tmp_path):
+    """(Config class, what was written, its folder)."""
+    hint = f'tests/fixtures.py has no writer of tiny files for ecgjax/datasets/{request.param}.py: add one to "CORPORA"'
+    assert request.param in fixtures.CORPORA, hint
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    return config_class(request.param), fixtures.CORPORA[request.param](folder), folder
+
+
+def dataset(case, **changes):
+    make, corpus, _ = case
+    return make(**{**corpus.config, **changes}).make()
+
+
+def assert_same(one, other):
+    assert one.signals.keys() == other.signals.keys()
+    for modality, signal in one.signals.items():
+        np.testing.assert_array_equal(signal.samples_TC, other.signals[modality].samples_TC)
+    strip = {"signals": {}}
+    assert dataclasses.replace(one, **strip) == dataclasses.replace(other, **strip)
+
+
+def test_no_writer_without_a_data_set():
+    assert sorted(fixtures.CORPORA) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_is_a_mutable_dataclass_whose_first_field_is_root(name):
+    config = config_class(name)()
+    assert dataclasses.fields(config)[0].name == "root"
+    assert config.root == ""
+    config.root = "elsewhere"  # as a flag does
+
+
+def test_a_made_data_set_does_not_follow_its_config(case):
+    make, corpus, _ = case
+    config = make(**corpus.config)
+    made = config.make()
+    keys = made.keys()
+    config.root = "elsewhere"
+    assert made.keys() == keys
+
+
+def test_keys_are_those_written_in_order(case):
+    keys = dataset(case).keys()
+    assert isinstance(keys, tuple)
+    assert list(keys) == sorted(case[1].recordings)
+
+
+def test_keys_do_not_depend_on_the_order_of_a_folder(case, monkeypatch):
+    keys = dataset(case).keys()
+    scandir, listdir, rng = os.scandir, os.listdir, random.Random(1)
+
+    class Shuffled:
+        def __init__(self, *args):
+            with scandir(*args) as entries:
+                self.entries = list(entries)
+            rng.shuffle(self.entries)
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.entries:
+                raise StopIteration
+            return self.entries.pop()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.close()
+
+        def close(self):
+            self.entries = []
+
+    monkeypatch.setattr(os, "scandir", Shuffled)
+    monkeypatch.setattr(os, "listdir", lambda *args: rng.sample(names := listdir(*args), len(names)))
+    for _ in range(5):
+        assert dataset(case).keys() == keys
+
+
+def test_recordings_are_what_was_written(case):
+    made = dataset(case)
+    for key, expected in case[1].recordings.items():
+        recording = made.load(key)
+        assert (recording.key, recording.subject) == (key, expected.subject)
+        for modality, (samples_TC, rate_hz, unit, channels) in expected.values.items():
+            signal = recording.signals[modality]
+            assert (signal.rate_hz, signal.unit, signal.channels) == (rate_hz, unit, channels)
+            np.testing.assert_allclose(signal.samples_TC, samples_TC, rtol=2e-6, atol=2e-6)
+        if expected.values:
+            assert recording.signals.keys() == expected.values.keys()
+        for name, value in expected.labels.items():
+            assert [label.value for label in recording.labels if label.name == name] == [value]
+
+
+def test_recordings_keep_the_rules(case):
+    made = dataset(case)
+    assert made.name
+    for key in made.keys():
+        recording = made.load(key)
+        assert recording.subject and recording.signals and recording.signals.keys() <= MODALITIES
+        for signal in recording.signals.values():
+            assert signal.samples_TC.dtype in (np.float32, np.float64)
+            assert len(signal.samples_TC) and signal.unit and isinstance(signal.rate_hz, float)
+        longest_s = max(signal.start_s + signal.duration_s for signal in recording.signals.values())
+        for label in recording.labels:
+            spec = made.label_specs[label.name]
+            assert 0 <= label.start_s < label.stop_s <= longest_s + 1e-6
+            assert label.value in range(len(spec.classes)) if spec.classes else spec.low <= label.value <= spec.high
+        for source in recording.sources:
+            assert (case[2] / source).is_file()
+
+
+def test_loading_twice_or_in_another_process_is_the_same(case):
+    made = dataset(case)
+    travelled = pickle.loads(pickle.dumps(made))
+    assert travelled.keys() == made.keys()
+    assert travelled.label_specs == made.label_specs
+    for key in made.keys():
+        assert_same(made.load(key), made.load(key))
+        assert_same(made.load(key), travelled.load(key))
+
+
+def test_no_root_no_folder_or_an_empty_one(case, tmp_path):
+    if not case[1].breakable:
+        pytest.skip("reads no files")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    places = {"": "No data folder given", str(tmp_path / "gone"): "no such file or folder", str(empty): "holds no"}
+    for root, message in places.items():
+        with pytest.raises(UserError, match=rf"{message}.*--config\.dataset\.root"):
+            dataset(case, root=root).keys()
+
+
+def test_one_broken_file_spoils_only_itself(case):
+    _, corpus, folder = case
+    if not corpus.breakable:
+        pytest.skip("reads no files")
+    path = folder / corpus.breakable
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    if path.suffix == ".csv":  # a text that ends with a whole row is whole
+        path.write_bytes(path.read_bytes().rstrip(b"\n").rpartition(b",")[0])
+    made, bad = dataset(case), []
+    for key in made.keys():
+        try:
+            made.load(key)
+        except DataError as error:
+            bad.append(pickle.loads(pickle.dumps(error)))
+    assert [error.reason for error in bad] == ["truncated"]
+    assert path.stem.removesuffix("_ecg") in str(bad[0])
+
+
+def test_a_file_that_has_gone_is_a_data_error(case):
+    _, corpus, folder = case
+    if not corpus.breakable:
+        pytest.skip("reads no files")
+    made = dataset(case)
+    keys = made.keys()
+    (folder / corpus.breakable).unlink()
+    missing = []
+    for key in keys:
+        try:
+            made.load(key)
+        except DataError as error:
+            missing.append(error.reason)
+    assert len(missing) == 1 and "missing" in missing[0]

@@ -1,0 +1,173 @@
+"""Text tables: delimiters, names, units, rates from every place that may state one, gaps, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixtures import wave
+
+from ecgjax.datasets import csv
+from ecgjax.datasets.base_channels import Channels
+from ecgjax.errors import DataError, UserError
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")
+ECG = wave(200) / 1000
+
+
+def load(path, text=None, **fields):
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    return csv.Config(root=str(path), **fields).make().load(path.name)
+
+
+def rows(*columns, sep=","):
+    return "".join(sep.join(str(value) for value in row) + "\n" for row in zip(*columns, strict=True))
+
+
+def times(rate_hz, num=200, scale=1.0, digits=6):
+    return [round(i / rate_hz * scale, digits) for i in range(num)]
+
+
+def refused(path, text, **fields):
+    with pytest.raises(DataError) as caught:
+        load(path, text, **fields)
+    assert str(path) in str(caught.value)
+    return caught.value.reason
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.csv"
+
+
+@pytest.mark.parametrize("sep", [",", "\t", ";"])
+@pytest.mark.parametrize("named", [True, False])
+def test_delimiters_with_and_without_names(path, sep, named):
+    text = rows(range(200), ECG, sep=sep)
+    fields = {} if named else {"channels": Channels(ecg=("1",))}
+    recording = load(path, (sep.join(["n", "ECG (mV)"]) + "\n" if named else "") + text, rate_hz=250.0, **fields)
+    signal = recording.signals["ecg"]
+    np.testing.assert_allclose(signal.samples_TC[:, 0], ECG, rtol=1e-6)
+    assert (signal.rate_hz, signal.unit) == (250.0, "mV" if named else "unknown")
+
+
+def test_decimal_commas(path):
+    text = rows(*([str(v).replace(".", ",") for v in column] for column in (times(250), ECG)), sep=";")
+    signal = load(path, "time;ecg\n" + text).signals["ecg"]
+    np.testing.assert_allclose(signal.samples_TC[:, 0], ECG, rtol=1e-6)
+    assert signal.rate_hz == 250
+
+
+@pytest.mark.parametrize(
+    "name, scale, digits",
+    [("time", 1, 6), ("Time [ms]", 1e3, 3), ("t (us)", 1e6, 0), ("Elapsed time(s)", 1, 3), ("timestamp", 1, 4)],
+)
+def test_rate_from_a_column_of_times(path, name, scale, digits):
+    text = f"{name},ECG\n" + rows(times(128, 200, scale, digits), ECG)
+    assert load(path, text).signals["ecg"].rate_hz == 128
+
+
+def test_rate_from_dates(path):
+    stamps = np.datetime64("2024-05-01T10:00:00") + (np.arange(200) * 4000).astype("timedelta64[us]")
+    assert load(path, "datetime,ECG\n" + rows(stamps, ECG)).signals["ecg"].rate_hz == 250
+
+
+def test_a_stated_rate_is_checked_against_the_times(path):
+    text = "time,ecg\n" + rows(times(250), ECG)
+    assert load(path, text, rate_hz=250.5).signals["ecg"].rate_hz == 250.5  # as near as clocks are
+    with pytest.raises(DataError, match=r"wrong rate\. The time stamps say 250 Hz, 500 Hz is stated"):
+        load(path, text, rate_hz=500.0)
+    milliseconds = "time,ecg\n" + rows(times(250, scale=1000), ECG)  # no unit is given, but only one fits
+    assert load(path, milliseconds, rate_hz=250.0).signals["ecg"].rate_hz == 250
+    assert refused(path, "# Sampling Rate (Hz):= 1000.00\n" + rows(ECG), rate_hz=250.0) == "wrong rate"
+
+
+def test_a_missing_rate_names_the_flags(path):
+    with pytest.raises(UserError, match=r"a\.csv.*--rate_hz .*--config\.dataset\.rate_hz") as caught:
+        load(path, "ecg\n" + rows(ECG))
+    assert not isinstance(caught.value, DataError)  # the same for every file: no reason to go on
+    with pytest.raises(UserError, match="rate_hz=-5"):
+        load(path, rate_hz=-5.0)
+
+
+def test_missing_rows_are_nan(path):
+    stamps, ecg = times(250), list(ECG)
+    del stamps[50:60], ecg[50:60]
+    recording = load(path, "time,ecg\n" + rows(stamps, ecg))
+    samples = recording.signals["ecg"].samples_TC[:, 0]
+    assert recording.events == ("csv_gap",)
+    assert np.flatnonzero(np.isnan(samples)).tolist() == list(range(50, 60))
+    np.testing.assert_allclose(samples[60:], ECG[60:], rtol=1e-6)
+
+
+def test_empty_cells_are_nan(path):
+    cells = [str(v) for v in ECG]
+    cells[3:6] = ["", "nan", "NaN"]
+    samples = load(path, "n,ecg\n" + rows(range(200), cells), rate_hz=100.0).signals["ecg"].samples_TC[:, 0]
+    assert np.flatnonzero(np.isnan(samples)).tolist() == [3, 4, 5]
+
+
+def test_comment_lines_state_rate_and_names(path):
+    head = "# Simple Text Format\n# Sampling Rate (Hz):= 500.00\n# Resolution:= 12\n# Labels:= EDA\tECG\n"
+    signals = load(path, head + rows(range(200), ECG, sep="\t"), modalities=("ecg", "eda")).signals
+    assert {m: (s.rate_hz, s.channels) for m, s in signals.items()} == {
+        "ecg": (500.0, ("ECG",)), "eda": (500.0, ("EDA",))
+    }  # fmt: skip
+    np.testing.assert_allclose(signals["eda"].samples_TC[:, 0], np.arange(200))
+
+
+def test_the_only_column_is_the_only_modality(path):
+    recording = load(path, rows(ECG), rate_hz=250.0, modalities=("ecg",), unit="uV")
+    np.testing.assert_allclose(recording.signals["ecg"].samples_TC[:, 0], ECG / 1000, rtol=1e-6)
+    assert recording.events == ("ecg_channel_guessed",)
+
+
+def test_units_of_several_columns_go_to_one(path):
+    text = "I (mV),II (uV)\n" + rows(ECG, ECG * 1000)
+    signal = load(path, text, rate_hz=250.0, channels=Channels(ecg=("i", "ii"))).signals["ecg"]
+    np.testing.assert_allclose(signal.samples_TC, np.stack([ECG, ECG], 1), rtol=1e-6)
+    mixed = "I (mV),II (bpm)\n" + rows(ECG, ECG)
+    assert refused(path, mixed, rate_hz=250.0, channels=Channels(ecg=("I", "II"))) == "channels do not go together"
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "empty file"), ("\n\n", "empty file"), ("# Sampling Rate := 5\n", "no samples"), ("n,ecg\n", "no samples"),
+        ("n,ecg\n1,2\n2,x\n", "not a number"), ("n,ecg\n1,2\n3", "truncated"), ("1,2\n3,4\n", "no ecg channel"),
+        ("n,ecg\n1,2,3\n4,5,6\n", "unreadable table"), ("time,ecg\n1,2\n1,2\n", "time stamps"),
+        ("time,ecg\n2,2\n1,2\n", "time stamps"), ("time,ecg\n1,2\n,2\n", "time stamps"),
+        ("time,ecg\nnoon,2\nafter,2\n", "time stamps"), ("time,ecg\n0,2\n1,2\n2,2\n9e9,3\n", "too long"),
+    ],
+)  # fmt: skip
+def test_tables_that_are_refused(path, text, reason):
+    assert refused(path, text, **({} if text.startswith("time") else {"rate_hz": 250.0})) == reason
+
+
+def test_unknown_columns_are_named(path):
+    text = "n,ecg\n" + rows(range(200), ECG)
+    with pytest.raises(DataError, match=r"'lead' is not among its channels: n, ecg"):
+        load(path, text, rate_hz=250.0, channels=Channels(ecg=("lead",)))
+    with pytest.raises(DataError, match=r"time='zeit' is not among: n, ecg"):
+        load(path, text, time="zeit")
+
+
+def test_files_of_a_folder_by_pattern(tmp_path):
+    for name in ("p1/ecg.csv", "p1/notes.txt", "p2/ecg.csv", "p2/.hidden.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("ecg\n" + rows(ECG))
+    made = csv.Config(root=str(tmp_path), files=r"ecg\.csv", subject=r"^(p\d)/", rate_hz=250.0).make()
+    assert made.keys() == ("p1/ecg.csv", "p2/ecg.csv")
+    assert made.load("p2/ecg.csv").subject == "p2"
+
+
+@needs_data
+def test_real_texts():
+    signal = load(DATA / "biosppy_examples" / "ecg.txt").signals["ecg"]
+    assert (signal.samples_TC.shape, signal.rate_hz, signal.unit) == ((15000, 1), 1000.0, "unknown")
+    own = np.loadtxt(DATA / "biosppy_examples" / "ecg.txt")
+    np.testing.assert_array_equal(signal.samples_TC[:, 0], own)
+    drive = load(DATA / "drivedb" / "csv_15hz" / "drive10.csv", modalities=("ecg", "resp")).signals
+    assert drive["ecg"].rate_hz == 15.5 and drive["ecg"].unit == "mV"
+    assert drive["resp"].samples_TC[:2, 0].tolist() == [35.5, np.float32(35.51)]

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from ecgjax.config import Data, Label, LabelRule, Ties
+from ecgjax.data.labels import classify, learn, shuffle_trials
+from ecgjax.data.windows import find_windows
+from ecgjax.errors import UserError
+from tests.stores import alternating_labels, memory_store
+
+
+@pytest.fixture
+def rated():
+    """Two people, three trials each of 20, 20 and 10 s: ratings 2, 5, 8 and 1, 5, 3."""
+    rows = [
+        (r, 20.0 * i, 20.0 * i + (20 if i < 2 else 10), v[i])
+        for r, v in enumerate([(2, 5, 8), (1, 5, 3)])
+        for i in range(3)
+    ]
+    data = Data(label=Label(name="arousal"))
+    return find_windows([memory_store(subjects=2, labels={"arousal": rows})], data, 10.0)
+
+
+@pytest.mark.parametrize(("ties", "expected"), [(Ties.LOW, 0), (Ties.HIGH, 1), (Ties.DROP, -1)])
+def test_ties_at_the_threshold(rated, ties, expected):
+    label = classify(rated, Label("arousal", LabelRule.THRESHOLD, 5.0, ties)).label
+    assert label[rated.rating == 5].tolist() == [expected] * 4
+    assert label[rated.rating == 8].tolist() == [1]
+    assert label[rated.rating < 5].tolist() == [0] * 5
+
+
+def test_mean_counts_trials_not_windows(rated):
+    learnt = learn(rated, Label("arousal", LabelRule.MEAN), rated.subjects)
+    assert learnt.threshold == pytest.approx(np.mean([2, 5, 8, 1, 5, 3]))
+    assert learn(rated, Label("arousal", LabelRule.MEDIAN), rated.subjects).threshold == 4
+
+
+def test_mean_is_learnt_from_training_people_alone(rated):
+    assert learn(rated, Label("arousal", LabelRule.MEAN), ["toy/s01"]).threshold == 3
+
+
+def test_subjects_own_mean(rated):
+    label = classify(rated, Label("arousal", LabelRule.SUBJECT_MEAN)).label
+    means = {"toy/s00": 5, "toy/s01": 3}
+    assert label.tolist() == [int(r > means[s]) for r, s in zip(rated.rating, rated.subject, strict=True)]
+
+
+def test_classes_kept_and_renumbered(rated):
+    label = classify(rated, Label("arousal", classes=(5, 1))).label
+    assert label.tolist() == [{5: 0, 1: 1}.get(r, -1) for r in rated.rating]
+
+
+def test_rating_that_is_missing_has_no_class(rated):
+    rated.rating[0] = np.nan
+    assert classify(rated, Label("arousal", LabelRule.THRESHOLD, 4.0)).label[0] == -1
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (Label("arousal", LabelRule.THRESHOLD, 9.0), r"leaves 1 class\(es\)"),
+        (Label("arousal", LabelRule.THRESHOLD, classes=(1, 2)), "goes with rule CLASS"),
+    ],
+)
+def test_what_leaves_nothing_to_tell_apart_is_refused(rated, label, message):
+    with pytest.raises(UserError, match=message):
+        classify(rated, label)
+
+
+def test_shuffled_trials_stay_with_their_person_and_whole(rated):
+    store = memory_store(subjects=6, seconds=200, labels={"mood": alternating_labels(6, 200)})
+    windows = find_windows([store], Data(window_s=5.0, label=Label(name="mood")), 5.0)
+    shuffled = shuffle_trials(windows, seed=0)
+    assert (shuffled.rating != windows.rating).mean() > 0.3
+    for subject in windows.subjects:
+        mine = windows.subject == subject
+        assert sorted(shuffled.rating[mine]) == sorted(windows.rating[mine])
+    pairs = shuffled.rating.reshape(-1, 2)  # both windows of a trial of ten seconds
+    np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])

@@ -1,0 +1,83 @@
+"""The Transformer's parts: attention by every way, dropout."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ecgjax.models import base
+
+
+def query_key_value(length: int, batch: int = 2, heads: int = 2, width: int = 8):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal((batch, length, heads, width)), jnp.float32) for _ in range(3)]
+
+
+@pytest.mark.parametrize(("length", "block"), [(7, 16), (48, 16), (50, 16), (31, 16)])
+def test_attention_in_blocks_is_attention(length, block):
+    inputs = query_key_value(length)
+
+    def out_and_slopes(attend):
+        out = attend(*inputs)
+        return out, jax.grad(lambda inputs: jnp.sum(jnp.sin(attend(*inputs))))(inputs)
+
+    blocks = jax.jit(lambda: out_and_slopes(functools.partial(base.attend_in_blocks, block=block)))()
+    chex.assert_trees_all_close(blocks, jax.jit(lambda: out_and_slopes(jax.nn.dot_product_attention))(), atol=2e-5)
+
+
+def test_long_windows_never_hold_all_weights_at_once():
+    """1,281 tokens: the compiled gradient needs less memory than one (B, H, L, L) array of float32."""
+    inputs = query_key_value(1281, batch=4)
+    slope = jax.jit(jax.grad(lambda inputs: jnp.sum(base.attend(*inputs))))
+    needed = slope.lower(inputs).compile().memory_analysis().temp_size_in_bytes
+    assert needed < 4 * 4 * 2 * 1281**2
+
+
+@pytest.mark.parametrize(("rate", "dropped"), [(0.1, 26 / 256), (0.3, 77 / 256), (0.5, 0.5)])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate, dropped):
+    x = jnp.ones((100, 50, 37))
+    out = np.asarray(base.Dropout(rate).apply({}, x, True, rngs={"dropout": jax.random.key(0)}))
+    np.testing.assert_allclose((out == 0).mean(), dropped, atol=0.005)
+    np.testing.assert_allclose(out.mean(), 1, atol=0.01)
+    np.testing.assert_allclose(out[out > 0], 1 / (1 - dropped), rtol=1e-6)
+    np.testing.assert_allclose((out == 0).mean((0, 1)), dropped, atol=0.03)  # in every column alike
+    neighbours = np.corrcoef((out == 0).reshape(-1, 37)[:, :8].T)
+    assert np.abs(neighbours - np.eye(8)).max() < 0.06  # four bytes of one word are four draws
+
+
+def test_dropout_rests_outside_training_and_at_rate_zero():
+    x = jnp.ones((4, 8))
+    np.testing.assert_array_equal(base.Dropout(0.5).apply({}, x, False), x)
+    np.testing.assert_array_equal(base.Dropout(0.0).apply({}, x, True), x)
+
+
+def test_dropout_on_attention_weights_acts_in_training_only():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 12, 16)), jnp.float32)
+    plain, dropping = (base.Attention(2, rate, jnp.float32) for rate in (0.0, 0.5))
+    variables = plain.init(jax.random.key(0), x, False)
+    draw = jax.jit(lambda key: dropping.apply(variables, x, True, rngs={"dropout": key}))
+    out = [draw(jax.random.key(k)) for k in (0, 0, 1)]
+    np.testing.assert_array_equal(out[0], out[1])
+    assert (out[0] != out[2]).any()
+    np.testing.assert_allclose(dropping.apply(variables, x, False), plain.apply(variables, x, True), atol=1e-6)
+    many = [draw(jax.random.key(k)) for k in range(300)]
+    np.testing.assert_allclose(np.mean(many, 0), plain.apply(variables, x, False), atol=0.15)
+
+
+@pytest.mark.parametrize("order", base.NormOrder)
+def test_a_layer_puts_its_norms_where_the_order_says(order):
+    """After the residual, the output has unit variance; before it, a layer of zero weights passes its input on."""
+    x = 5 * jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 16)), jnp.float32)
+    layer = base.TransformerLayer(2, 24, 0.0, 0.0, base.Activation.RELU, order, jnp.float32)
+    variables = layer.init(jax.random.key(0), x, False)
+    silent = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf if "norm" in jax.tree_util.keystr(path) else jnp.zeros_like(leaf), variables
+    )
+    out = layer.apply(silent, x, False)
+    if order is base.NormOrder.PRE:
+        np.testing.assert_array_equal(out, x)
+    else:
+        np.testing.assert_allclose(out.std(-1), 1, rtol=1e-3)

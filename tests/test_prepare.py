@@ -1,0 +1,209 @@
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+
+from ecgjax import config
+from ecgjax.data.prepare import Preparation, prepare, summary
+from ecgjax.data.store import open_store, verify_store
+from ecgjax.errors import DataError, UserError
+from ecgjax.signals import preprocess
+
+ROOT = Path(__file__).parents[1]
+
+
+def preparation(workers: int = 1, **dataset) -> Preparation:
+    return Preparation(dataset=toy.Config(**dataset), workers=workers)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_data_set_becomes_a_store(tmp_path):
+    manifest = prepare(preparation(), tmp_path / "store")
+    store = verify_store(tmp_path / "store")
+    assert store.manifest == manifest and store.index["key"].tolist() == [f"r{i}" for i in range(6)]
+    assert manifest["subjects"] == ["s0", "s1", "s2"] and manifest["num_recordings"] == 6
+    assert manifest["dataset"]["name"] == "toy" and manifest["dataset"]["config"]["num_recordings"] == 6
+    assert manifest["labels"]["mood"]["classes"] == ["calm", "tense"] and manifest["labels"]["arousal"]["high"] == 9
+    assert config.from_dict(preprocess.Config, manifest["preprocess"]) == preprocess.Config()
+    first, second = (
+        store.signals["ecg"][a : a + 2560].std() for a in (0, 2560)
+    )  # one subject, the second twice as large
+    assert second / first == pytest.approx(2.0, rel=0.1) and (first**2 + second**2) / 2 == pytest.approx(1.0, rel=1e-3)
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path):
+    faults = ("r2:truncated", "r4:flat")
+    made = []
+    for workers in (1, 2, 3):
+        prepare(preparation(workers, num_recordings=9, faults=faults), tmp_path / str(workers))
+        made.append(contents(tmp_path / str(workers)))
+    assert made[0].keys() == made[1].keys() == made[2].keys()
+    for name in made[0]:
+        assert made[0][name] == made[1][name] == made[2][name], name
+
+
+def test_a_bad_file_is_counted_and_left_out(tmp_path):
+    faults = ("r1:truncated", "r3:flat", "r4:truncated", "r5:two leads")
+    manifest = prepare(preparation(faults=faults), tmp_path / "store")
+    assert open_store(tmp_path / "store").index["key"].tolist() == ["r0", "r2"]
+    assert manifest["skipped_files"] == {
+        "no good signal": ["r3: ecg: 20 s padding"],
+        "number of channels differs": [
+            "r5: number of channels differs. It has 2 channels of ecg, others 1. "
+            "Choose them by --config.dataset.channels."
+        ],
+        "truncated": ["r1: truncated. Fetch it again.", "r4: truncated. Fetch it again."],
+    }
+    assert manifest["dropped"] == {"ecg": {"padding": 20.0}}
+    told = summary(manifest)
+    for line in ("toy: 2 subjects, 2 recordings", "ecg: 0.01 h kept, 128 Hz, II in mV", "left out, truncated: 2"):
+        assert line in told
+    assert "dropped 33.3%: padding 0.006 h" in told
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_strict_ends_with_the_first_bad_file(tmp_path, workers):
+    with pytest.raises(DataError, match="r1: truncated. Fetch it again."):
+        prepare(preparation(workers, faults=("r1:truncated", "r3:flat")), tmp_path / "store", strict=True)
+    assert list(tmp_path.iterdir()) == []
+    prepare(preparation(faults=("r3:flat",)), tmp_path / "store", strict=True)
+
+
+def test_no_usable_recording_is_a_user_error(tmp_path):
+    with pytest.raises(
+        UserError, match=r"toy: none of 2 recordings is usable: .*truncated \(1\), such as r0: truncated"
+    ):
+        prepare(preparation(num_recordings=2, faults=("r0:truncated", "r1:flat")), tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_other_mistakes_end_it(tmp_path, workers):
+    with pytest.raises(UserError, match="the pattern is wrong"):
+        prepare(preparation(workers, faults=("r3:mistake",)), tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_worker_is_one_clear_error(tmp_path):
+    with pytest.raises(UserError, match=r"A worker process died.*one of .*r3.*--config.workers=1"):
+        prepare(preparation(2, faults=("r3:dies",)), tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_met_before_any_work(tmp_path):
+    steps = preprocess.Config()
+    steps.ecg.high_hz = 70.0
+    with pytest.raises(UserError, match="preprocess.ecg.high_hz"):
+        prepare(Preparation(toy.Config(faults=("r0:dies",)), steps), tmp_path / "store")
+    with pytest.raises(UserError, match="workers is -1"):
+        prepare(preparation(-1, faults=("r0:dies",)), tmp_path / "store")
+    prepare(preparation(num_recordings=1), tmp_path / "store")
+    with pytest.raises(UserError, match="--overwrite"):
+        prepare(preparation(faults=("r0:dies",)), tmp_path / "store")
+
+
+def test_progress_sees_every_recording(tmp_path):
+    seen = []
+
+    def progress(results, total):
+        for count in itertools.count():
+            if (result := next(results, None)) is None:
+                return
+            seen.append((count, total))
+            yield result
+
+    prepare(preparation(2, faults=("r1:truncated",)), tmp_path / "store", progress=progress)
+    assert seen == [(i, 6) for i in range(6)]
+
+
+def test_workers_need_no_jax():
+    code = "import sys, ecgjax.data.prepare; print('jax' in sys.modules, 'scipy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "False False\n"
+
+
+CONFIG = """
+import toy
+from ecgjax.data.prepare import Preparation
+def get_config():
+    return Preparation(toy.Config(faults=("r1:truncated",)))
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    (tmp_path / "toy_config.py").write_text(CONFIG)
+    return tmp_path / "toy_config.py"
+
+
+def test_the_script(tmp_path, run_module, config_file):
+    call = ("launch.prepare", f"--config={config_file}", f"--store={tmp_path / 'store'}", "--config.workers=2")
+    done = run_module(*call, "--config.preprocess.ecg.high_hz=40", "--config.preprocess.ecg.gate.flat_s=2")
+    assert done.returncode == 0, done.stderr
+    assert "toy: 3 subjects, 5 recordings" in done.stdout and "left out, truncated: 1" in done.stdout
+    assert "6/6" in done.stderr
+    store = verify_store(tmp_path / "store")
+    assert store.manifest["preprocess"]["ecg"]["high_hz"] == 40.0
+    assert store.manifest["preprocess"]["ecg"]["gate"]["flat_s"] == 2.0
+    power_F = np.abs(np.fft.rfft(store.signals["ecg"][:2560, 0])) ** 2  # bins of 0.05 Hz
+    assert power_F[1000:].mean() < 0.1 * power_F[600:800].mean()
+
+    again = run_module(*call)
+    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
+    strict = run_module(*call, "--overwrite", "--strict")
+    assert strict.returncode == 2 and "r1: truncated. Fetch it again." in strict.stderr
+    assert verify_store(tmp_path / "store").manifest == store.manifest
+
+
+def test_help_answers_at_once(run_module):
+    start = time.perf_counter()
+    done = run_module("launch.prepare", "--help")
+    assert done.returncode == 0 and "--overwrite" in done.stdout
+    assert time.perf_counter() - start < 2.0
+
+
+HOLTER = """
+import resource, sys
+import numpy as np
+sys.path[:0] = ["tests", "."]
+import toy
+from ecgjax.data.prepare import Preparation, prepare
+from ecgjax.signals.recording import Recording, Signal
+
+class Day:
+    name, label_specs = "day", {}
+    def keys(self):
+        return ("r0",)
+    def load(self, key):
+        hour_T = toy.ecg(3600.0, 250.0).astype(np.float32)
+        samples_TC = np.stack([np.tile(scale * hour_T, 24) for scale in (1.0, -0.7, 0.4)], axis=1)
+        return Recording(key, "s", {"ecg": Signal(samples_TC, 250.0, "mV", ("I", "II", "V1"))})
+
+class Config:
+    def make(self):
+        return Day()
+
+if __name__ == "__main__":
+    import dataclasses
+    Config = dataclasses.dataclass(Config)
+    manifest = prepare(Preparation(Config(), workers=1), sys.argv[1])
+    print(manifest["modalities"]["ecg"]["hours"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+def test_a_day_of_three_leads_takes_less_than_two_gibibytes(tmp_path):
+    command = [sys.executable, "-c", HOLTER, str(tmp_path / "store")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    hours, gibibytes = map(float, done.stdout.split())
+    assert hours > 23.9 and gibibytes < 2.0

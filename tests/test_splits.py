@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecgjax.config import Data, Protocol, Split
+from ecgjax.data.splits import Fold, make_fold, num_folds, refuse_overlap
+from ecgjax.data.windows import find_windows
+from ecgjax.errors import UserError
+from tests.stores import memory_store
+
+
+@pytest.fixture
+def windows():
+    return find_windows([memory_store(subjects=10)], Data(), 10.0)
+
+
+def people(windows, ids):
+    return set(windows.subject[ids].tolist())
+
+
+@pytest.mark.parametrize("protocol", [Protocol.SUBJECT, Protocol.LEAVE_ONE_SUBJECT_OUT])
+def test_every_person_is_tested_once_and_never_trained_on(windows, protocol):
+    split, tested = Split(protocol=protocol, num_folds=5), []
+    for number in range(num_folds(windows, split)):
+        fold = make_fold(windows, dataclasses.replace(split, fold=number))
+        sides = [people(windows, ids) for ids in (fold.train, fold.validation, fold.test)]
+        assert all(sides) and not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
+        assert sum(map(len, (fold.train, fold.validation, fold.test))) == len(windows)
+        tested += sorted(sides[2])
+    assert sorted(tested) == windows.subjects
+
+
+def test_without_a_fold_nobody_is_tested(windows):
+    fold = make_fold(windows, Split(validation_fraction=0.2))
+    assert len(fold.test) == 0 and len(people(windows, fold.validation)) == 2
+
+
+def test_window_wise_folds_deal_one_person_to_both_sides(windows):
+    fold = make_fold(windows, Split(protocol=Protocol.WINDOW, num_folds=10, fold=0))
+    assert people(windows, fold.test) <= people(windows, np.concatenate([fold.train, fold.validation]))
+    assert not set(fold.test) & set(np.concatenate([fold.train, fold.validation]))
+
+
+def test_the_seed_deals_other_folds(windows):
+    folds = [people(windows, make_fold(windows, Split(fold=0, seed=seed)).test) for seed in range(4)]
+    assert len({tuple(sorted(f)) for f in folds}) > 1
+
+
+def test_overlap_is_refused(windows):
+    ids = np.arange(len(windows))
+    with pytest.raises(UserError, match="in both train and test"):
+        refuse_overlap(windows, Fold(ids[:30], ids[:0], ids[29:]))
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split(num_folds=11, fold=0), "only 10 subjects. Take 10 or fewer"),
+        (Split(num_folds=5, fold=5), "there are 5 folds, numbered from 0"),
+        (Split(num_folds=1, fold=0), "two folds or more"),
+        (Split(validation_fraction=1.0), r"not in \[0, 1\)"),
+        (Split(protocol=Protocol.WINDOW, num_folds=61, fold=0), "only 60 windows"),
+    ],
+)
+def test_what_does_not_fit_is_named(windows, split, message):
+    with pytest.raises(UserError, match=message):
+        make_fold(windows, split)
+
+
+def test_one_person_cannot_be_validated_on(windows):
+    alone = windows.take(np.flatnonzero(windows.subject == "toy/s00"))
+    with pytest.raises(UserError, match="only one subject is left"):
+        make_fold(alone, Split())

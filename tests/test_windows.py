@@ -1,0 +1,139 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecgjax.config import Data, Label, Split
+from ecgjax.data.pipeline import make_gather
+from ecgjax.data.windows import find_windows, intersect
+from ecgjax.errors import UserError
+from tests.stores import alternating_labels, memory_store
+
+
+def windows_of(store, **fields):
+    data = Data(window_s=10.0, stride_s=10.0, **fields)
+    return find_windows([store], data, data.stride_s)
+
+
+def test_windows_lie_in_good_spans_and_start_at_their_heads():
+    store = memory_store(subjects=2, spans=[(0, 3.5, 25.0), (0, 30.0, 39.9), (1, 0.0, 60.0)])
+    windows = windows_of(store)
+    assert windows.start_s.tolist() == [3.5, 13.5, 0, 10, 20, 30, 40, 50]
+    assert windows.recording.tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
+    assert windows.subject.tolist() == ["toy/s00"] * 2 + ["toy/s01"] * 6
+
+
+def test_a_span_of_exactly_one_window_holds_one():
+    store = memory_store(subjects=1, spans=[(0, 0.1, 10.1), (0, 20.3, 40.3)])
+    assert windows_of(store).start_s.tolist() == [0.1, 20.3, 30.3]
+
+
+def test_stride_costs_rows_only():
+    store = memory_store(subjects=1)
+    windows = find_windows([store], Data(), 0.25)
+    assert len(windows) == (60 - 10) * 4 + 1
+    assert np.diff(windows.start_s) == pytest.approx(0.25)
+    assert np.diff(windows.rows["ecg"]).tolist() == [4] * (len(windows) - 1)
+
+
+def test_rows_point_at_the_samples_of_the_window():
+    store = memory_store(subjects=3, spans=[(r, 2.0, 58.0) for r in range(3)])
+    windows = windows_of(store)
+    cut = make_gather([store], windows, Data()).cut("ecg", np.arange(len(windows)))
+    place = windows.recording[:, None] + (windows.start_s[:, None] * 16 + np.arange(160)) / 10_000
+    np.testing.assert_allclose(cut[:, :, 0], place, rtol=0, atol=1e-6)
+
+
+def test_modalities_at_their_own_rates_are_cut_from_the_same_seconds():
+    store = memory_store(subjects=2, rates_hz={"eda": 4.0, "bvp": 64.0})
+    store.index["bvp/span_start_s"][:] = 5.0  # the other sensor started later
+    data = Data(modalities=("eda", "bvp"))
+    windows = find_windows([store], data, 10.0)
+    assert windows.start_s.tolist() == [5, 15, 25, 35, 45] * 2
+    gather = make_gather([store], windows, data)
+    eda, bvp = (gather.cut(m, np.arange(len(windows)))[:, 0, 0] - windows.recording for m in ("eda", "bvp"))
+    np.testing.assert_allclose(eda * 10_000 / 4, windows.start_s, atol=0.01)
+    np.testing.assert_allclose(bvp * 10_000 / 64, windows.start_s, atol=0.01)
+
+
+def test_recording_that_starts_later_keeps_its_clock():
+    store = memory_store(subjects=1, spans=[(0, 5.0, 45.0)])
+    store.index["ecg/start_s"][:] = 5.0
+    windows = windows_of(store)
+    assert windows.start_s.tolist() == [5, 15, 25, 35]
+    assert windows.rows["ecg"].tolist() == [0, 160, 320, 480]
+
+
+def test_window_with_two_labels_is_no_window():
+    store = memory_store(subjects=1, labels={"mood": [(0, 0.0, 14.0, 1.0), (0, 14.0, 40.0, 2.0)]})
+    windows = windows_of(store, label=Label(name="mood"))
+    assert windows.start_s.tolist() == [0, 14, 24]
+    assert windows.rating.tolist() == [1, 2, 2]
+    assert windows.trial.tolist() == [0, 1, 1]
+
+
+def test_overlapping_labels_are_refused():
+    store = memory_store(subjects=1, labels={"mood": [(0, 0.0, 20.0, 1.0), (0, 10.0, 30.0, 2.0)]})
+    with pytest.raises(UserError, match='"mood" overlap in recording "rec0"'):
+        windows_of(store, label=Label(name="mood"))
+
+
+def test_intersection_equals_brute_force():
+    rng = np.random.default_rng(0)
+
+    def intervals():
+        rows = []
+        for r in range(5):
+            edges = np.sort(rng.choice(200, 2 * int(rng.integers(1, 6)), replace=False))
+            rows += [(r, a, b) for a, b in edges.reshape(-1, 2)]
+        return tuple(np.array(c) for c in zip(*rows, strict=True))
+
+    sets = [intervals() for _ in range(3)]
+    inside = np.ones((5, 200), bool)
+    for recording, start, stop in sets:
+        one = np.zeros((5, 200), bool)
+        for r, a, b in zip(recording, start, stop, strict=True):
+            one[r, a:b] = True
+        inside &= one
+    found = np.zeros((5, 200), bool)
+    for r, a, b in zip(*intersect(sets), strict=True):
+        found[r, int(a) : int(b)] = True
+    assert inside.any()
+    np.testing.assert_array_equal(found, inside)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"modalities": ("ecq",)}, 'has no "ecq". Did you mean "ecg"'),
+        ({"label": Label(name="arousl")}, 'no label "arousl". Did you mean "arousal"'),
+        ({"split": Split(exclude_subjects=("toy/s9",))}, 'no subject "toy/s9"'),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(fields, message):
+    store = memory_store(labels={"arousal": alternating_labels(4, 60)})
+    with pytest.raises(UserError, match=message):
+        windows_of(store, **fields)
+
+
+def test_no_window_fits():
+    with pytest.raises(UserError, match="no window of data.window_s=90"):
+        find_windows([memory_store()], Data(window_s=90.0), 10.0)
+
+
+def test_stores_of_different_rate_are_not_mixed():
+    stores = [memory_store(), memory_store(name="other", rates_hz={"ecg": 32.0})]
+    with pytest.raises(UserError, match="toy has 16.0 Hz, 1 channels; other has 32.0 Hz"):
+        find_windows(stores, Data(), 10.0)
+
+
+def test_excluded_subjects_are_gone():
+    windows = windows_of(memory_store(), split=Split(exclude_subjects=("toy/s01",)))
+    assert windows.subjects == ["toy/s00", "toy/s02", "toy/s03"]
+
+
+def test_windows_of_every_store_keep_their_people_apart():
+    stores = [memory_store(), memory_store(name="other")]
+    windows = find_windows(stores, Data(), 10.0)
+    assert len(windows.subjects) == 8
+    assert dataclasses.replace(windows).store.tolist() == [0] * 24 + [1] * 24

@@ -1,0 +1,172 @@
+"""The logs of a run: strict JSON, bitwise comparable, no step twice or missing after a resume, a useful line."""
+
+import io
+import json
+import math
+import re
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from ecgjax.errors import UserError
+from ecgjax.training.writer import METRICS, Writer, read_metrics
+
+
+def log(folder, steps, start_step=0, total_steps=10, **options):
+    with Writer(folder, False, total_steps, start_step, **{"show_progress": False, **options}) as writer:
+        for step in steps:
+            writer.waited(0.0)
+            writer.train(step, {"loss": np.float32(1 / step), "rate": 0.1}, batch_size=4, window_s=10.0)
+            if step % 2 == 0:
+                writer.evaluation(step, {"accuracy": step / 10})
+
+
+def test_rows_are_json_with_the_speed_apart(tmp_path):
+    log(tmp_path, [1, 2])
+    rows = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert [(row["step"], row["kind"]) for row in rows] == [(1, "train"), (2, "train"), (2, "eval")]
+    assert rows[0]["loss"] == float(np.float32(1)) and rows[1]["loss"] == 0.5 and rows[2]["accuracy"] == 0.2
+    assert rows[0].keys() == {"step", "kind", "loss", "rate", "clock"}
+    assert rows[0]["clock"].keys() == {"time", "windows_per_s", "signal_hours_per_s", "waits_for_data"}
+
+
+def test_without_the_clock_two_runs_are_equal_byte_by_byte(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        log(tmp_path / name, range(1, 7))
+    a, b = ([{**row, "clock": None} for row in read_metrics(tmp_path / name)] for name in ("a", "b"))
+    assert a == b and len(a) == 9
+    assert read_metrics(tmp_path / "a") != read_metrics(tmp_path / "b")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_json_has_no_word_for_survive(tmp_path, value):
+    with Writer(tmp_path, False, 10, show_progress=False) as writer:
+        writer.train(1, {"loss": value}, 4, 10.0)
+
+    def refuse(token):
+        raise AssertionError(f"{token} is not JSON")
+
+    json.loads((tmp_path / METRICS).read_text(), parse_constant=refuse)
+    assert repr(read_metrics(tmp_path, "train")[0]["loss"]) == repr(value)
+
+
+def test_a_resumed_run_logs_no_step_twice_and_misses_none(tmp_path):
+    log(tmp_path, range(1, 8))
+    log(tmp_path, range(5, 11), start_step=4)
+    assert [row["step"] for row in read_metrics(tmp_path, "train")] == list(range(1, 11))
+    assert [row["step"] for row in read_metrics(tmp_path, "eval")] == [2, 4, 6, 8, 10]
+
+
+def test_a_fresh_start_in_an_old_folder_begins_anew(tmp_path):
+    log(tmp_path, range(1, 4))
+    log(tmp_path, [1])
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+
+
+NO_NEWLINE = '{"step": 4, "kind": "train", "loss": 0.25, "clock": {"time": 1.0}}'
+
+
+@pytest.mark.parametrize("tail", ['{"step": 4, "ki', "\x00\x00\x00", '{"step": 4}\n', "7\n", NO_NEWLINE])
+def test_a_row_cut_short_by_a_kill_is_dropped(tmp_path, tail):
+    log(tmp_path, [1, 3])
+    with (tmp_path / METRICS).open("a") as file:
+        file.write(tail)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 3]
+    log(tmp_path, [5], start_step=4)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 3, 5]
+
+
+def test_rows_are_on_the_disk_while_the_run_goes(tmp_path):
+    with Writer(tmp_path, False, 10, show_progress=False) as writer:
+        writer.train(1, {"loss": 1.0}, 4, 10.0)
+        assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+
+
+def test_speed_counts_training_only_and_says_who_waits(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    with Writer(tmp_path, False, 100, show_progress=False) as writer:
+        for _ in range(10):
+            writer.waited(0.05)
+            now[0] += 0.2
+        writer.train(10, {"loss": 1.0}, batch_size=32, window_s=10.0)
+        now[0] += 1000.0
+        writer.evaluation(10, {"loss": 1.0})
+        now[0] += 0.5
+        writer.train(11, {"loss": 1.0}, batch_size=32, window_s=10.0)
+    first, second = (row["clock"] for row in read_metrics(tmp_path, "train"))
+    assert first["windows_per_s"] == pytest.approx(10 * 32 / 2.0)
+    assert first["signal_hours_per_s"] == pytest.approx(160 * 10 / 3600)
+    assert first["waits_for_data"] == pytest.approx(0.25)
+    assert second["windows_per_s"] == pytest.approx(32 / 0.5) and second["waits_for_data"] == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def drive(tmp_path, monkeypatch, stream):
+    """Ten logged steps of a second each, of twenty."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Writer(tmp_path, False, 20) as writer:
+        for step in range(1, 11):
+            now[0] += 1.5
+            writer.waited(0.3)
+            writer.train(step, {"loss": 0.25}, batch_size=6, window_s=10.0)
+        writer.evaluation(10, {"accuracy": 0.75})
+    return stream.getvalue()
+
+
+def test_without_a_terminal_a_plain_line_every_ten_seconds(tmp_path, monkeypatch):
+    text = drive(tmp_path, monkeypatch, io.StringIO())
+    assert "\r" not in text and "\x1b" not in text
+    lines = text.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["step 1/20 (5%)", "step 8/20 (40%)", "step 10"]
+    assert lines[1].endswith(
+        "loss 0.25, 4 windows/s, 0.01111 h of signal/s, 0:18 left, waits 20% for data, 80% for compute"
+    )
+    assert lines[2] == "step 10: accuracy 0.75"
+
+
+def test_the_last_step_is_always_shown(tmp_path, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log(tmp_path, [1, 2, 3], total_steps=3, show_progress=True)
+    assert "step 3/3 (100%)" in stream.getvalue()
+
+
+def test_on_a_terminal_one_line_that_is_redrawn(tmp_path, monkeypatch):
+    text = drive(tmp_path, monkeypatch, Terminal())
+    last = text.split("\r")[-1]
+    assert re.search(r"10/20 .*loss 0.25, 4 windows/s", last)
+    assert "step 10: accuracy 0.75\n" in text
+
+
+def test_tensorboard_gets_the_same_numbers_if_wanted(tmp_path):
+    log(tmp_path, [1])
+    assert not (tmp_path / "tensorboard").exists()
+    with Writer(tmp_path, True, 10, show_progress=False) as writer:
+        writer.train(1, {"loss": 0.5}, 4, 10.0)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"train/loss" in events.read_bytes() and b"train/windows_per_s" in events.read_bytes()
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    log(tmp_path, [1, 2], show_progress=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        Writer(tmp_path / "absent", False, 10)
+    with pytest.raises(UserError, match="holds no metrics.jsonl"):
+        read_metrics(tmp_path)
