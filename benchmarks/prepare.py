@@ -1,6 +1,6 @@
 """Hours of single-lead ECG prepared per CPU-second, from WFDB records on disk (256 Hz) to a store (128 Hz).
 
-    python benchmarks/prepare.py [HOURS] [WORKERS]
+    python -m benchmarks.prepare [HOURS] [WORKERS]
 
 Writes one-hour records of format 16 into a temporary folder (1.8 MB an hour, and as much for the store), prepares
 them, and counts the CPU time of this process and its workers: reading, gate, resampling, filter, writing, hashing.

@@ -8,9 +8,7 @@ import contextlib
 import dataclasses
 import enum
 import functools
-import hashlib
 import importlib
-import json
 import math
 import typing
 from typing import Any

@@ -102,7 +102,7 @@ def predict(model, store, stride_s: float) -> None:
         kept["probability"][windows.recording == 0],
         classes,
     )
-    dropped = sum(store.manifest["dropped"][modality].values())
+    dropped = sum(store.manifest["dropped"].get(modality, {}).values())
     print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate\n{OUT.value}\n{picture}")
 
 

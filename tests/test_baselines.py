@@ -22,7 +22,7 @@ def folds_of(subject_N: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.flatnonzero(subject_N != s), np.flatnonzero(subject_N == s)) for s in np.unique(subject_N)]
 
 
-def study(num_subjects: int = 4, num_windows: int = 20, shift: float = 2.0):
+def study(num_subjects: int = 4, num_windows: int = 20, shift: float = 3.0):
     """Features of which only the heart rate differs between two classes, by `shift` standard deviations."""
     rng = np.random.default_rng(0)
     num = num_subjects * num_windows
@@ -80,32 +80,32 @@ def test_a_known_effect_is_found_and_a_missing_one_is_not():
     assert list(results) == ["class prior", "heart rate", "HRV, logistic", "HRV, forest"]
     scores = {name: metrics.pooled(each)["auroc"] for name, each in results.items()}
     assert metrics.per_fold(results["class prior"])["auroc"].tolist() == [0.5] * 4
-    assert min(scores["heart rate"], scores["HRV, logistic"], scores["HRV, forest"]) > 0.85  # 0.92 in theory
+    assert min(scores["heart rate"], scores["HRV, logistic"], scores["HRV, forest"]) > 0.9  # 0.98 in theory
     found, label_N, subject_N = study(shift=0.0)
-    results = baselines.run(found, label_N, subject_N, folds_of(subject_N), ("low", "high"))
+    results = baselines.run(found, label_N, subject_N, folds_of(subject_N)[:2], ("low", "high"))
     assert metrics.pooled(results["heart rate"])["auroc"] < 0.65
 
 
 def test_heart_rate_baseline_sees_the_heart_rate_only():
     found, label_N, subject_N = study(shift=0.0)
     found.table_NF[:, 1] = label_N  # a second feature that tells everything
-    results = baselines.run(found, label_N, subject_N, folds_of(subject_N), ("low", "high"))
+    results = baselines.run(found, label_N, subject_N, folds_of(subject_N)[:2], ("low", "high"))
     assert metrics.pooled(results["heart rate"])["auroc"] < 0.65
     assert metrics.pooled(results["HRV, logistic"])["auroc"] == 1.0
 
 
-@pytest.mark.parametrize("name", ["class prior", "heart rate", "HRV, logistic", "HRV, forest"])
-def test_nothing_is_learnt_from_the_test_windows(name):
+def test_nothing_is_learnt_from_the_test_windows():
     found, label_N, subject_N = study()
     folds = folds_of(subject_N)[:1]
     test = folds[0][1]
     found.table_NF[test[:3]] = np.nan
-    before = baselines.run(found, label_N, subject_N, folds, ("low", "high"))[name]
+    before = baselines.run(found, label_N, subject_N, folds, ("low", "high"))
     changed = found.table_NF.copy()
     changed[test[-1]] = 1e6  # would move a scale or a median that were fitted on it
     flipped_N = np.where(np.isin(np.arange(len(label_N)), test), 1 - label_N, label_N)
-    after = baselines.run(Features(changed, found.names), flipped_N, subject_N, folds, ("low", "high"))[name]
-    np.testing.assert_array_equal(after.probability_NC[:-1], before.probability_NC[:-1])
+    after = baselines.run(Features(changed, found.names), flipped_N, subject_N, folds, ("low", "high"))
+    for name in before:
+        np.testing.assert_array_equal(after[name].probability_NC[:-1], before[name].probability_NC[:-1])
 
 
 def test_training_windows_of_one_class_give_the_prior():
@@ -120,7 +120,7 @@ def test_a_class_the_training_windows_lack_gets_zero():
     found, label_N, subject_N = study()
     label_N += 1
     label_N[:2] = 0  # only subject "0" has it
-    each = baselines.run(found, label_N, subject_N, folds_of(subject_N), ("a", "b", "c"))["heart rate"]
+    each = baselines.run(found, label_N, subject_N, folds_of(subject_N)[:2], ("a", "b", "c"))["heart rate"]
     np.testing.assert_array_equal(each.probability_NC[:20, 0], 0.0)
     assert (each.probability_NC[20:, 0] > 0).all()
 

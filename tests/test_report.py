@@ -117,7 +117,7 @@ def test_nothing_is_loaded_and_colours_come_from_the_page(tmp_path):
 
 
 def test_names_from_files_cannot_become_markup(tmp_path):
-    rude = "<script>alert(1)</script> $x$ & \"'"
+    rude = "<script>alert(1)</script> $\\x$ & \"'"
     p = skilled(0.3, classes=(rude, "b"))
     p = dataclasses.replace(p, subject_N=np.char.add(rude, p.subject_N))
     page = page_of(tmp_path, title=rude, run={"where": rude}, predictions={rude: p}, notes=[rude])
@@ -127,10 +127,16 @@ def test_names_from_files_cannot_become_markup(tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "other", "verdict"),
-    [(0.3, 0.0, "Better than"), (0.0, 0.3, "Worse than"), (0.0, 0.0, "Not distinguishable from")],
+    [
+        (skilled(0.3), skilled(0.0), "Better than"),
+        (skilled(0.0), skilled(0.3), "Worse than"),
+        (skilled(0.0, seed=1), skilled(0.0), "Not distinguishable from"),  # two draws of the same skill
+        (skilled(0.0), skilled(0.0, seed=1), "Not distinguishable from"),
+    ],
+    ids=("better", "worse", "a little better", "a little worse"),
 )
 def test_the_verdict_is_as_strong_as_the_interval_allows(tmp_path, model, other, verdict):
-    page = page_of(tmp_path, predictions={"net": skilled(model), "heart rate": skilled(other)})
+    page = page_of(tmp_path, predictions={"net": model, "heart rate": other})
     assert f"{verdict} the best of the others, heart rate" in page.text
     assert ("may be chance" in page.text) == (verdict != "Better than")
 
@@ -206,7 +212,7 @@ def test_trace_is_a_png_whatever_the_length(tmp_path, seconds, num_classes):
     signal_T = np.sin(np.arange(seconds * 20) / 3)
     start_s_N = np.array([0.0, 5.0, 20.0])
     probability_NC = np.full((3, num_classes), 1 / num_classes)
-    names = ("rest", "cost in $ and $", "c")[:num_classes]
+    names = ("rest", "cost in $\\x$", "c")[:num_classes]
     trace_png(tmp_path / "trace.png", signal_T, 20.0, start_s_N, 5.0, probability_NC, names, unit="mV")
     assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")
     assert [f.name for f in tmp_path.iterdir()] == ["trace.png"]

@@ -163,7 +163,12 @@ def trace_png(
     start_s_N = np.asarray(start_s_N, np.float64)
     end_s = signal_start_s + len(signal_T) / rate_hz
     scale, axis_unit = next(((s, u) for s, u in ((3600, "hours"), (60, "minutes")) if end_s > 2 * s), (1, "seconds"))
-    plain = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "text.parse_math": False}
+    plain = {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "text.parse_math": False,
+    }
     with matplotlib.rc_context(plain):
         figure = Figure(figsize=(11, 4), layout="constrained", facecolor="white")
         trace, chance = figure.subplots(2, sharex=True, height_ratios=(1.4, 1))

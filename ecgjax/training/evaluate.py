@@ -28,7 +28,7 @@ def evaluate(
             totals[name] = totals.get(name, 0.0) + np.asarray(pair, np.float64)
         if number * batch_size < keep:
             kept.append(meshes.to_host(predictions))
-    means = {name: float(total / count) for name, (total, count) in totals.items()}
+    means = {name: float(total / count) if count else np.nan for name, (total, count) in totals.items()}
     keep = min(keep, len(ids))
     return means, {name: np.concatenate([k[name] for k in kept])[:keep] for name in (kept[0] if kept else {})}
 

@@ -156,8 +156,9 @@ def _fit(
             unchecked.append((step, metrics["loss"]))
             last, stop, due_eval = done == this.num_steps, preemption.stop_at(done), _due_eval(this, done)
             due_save = done % train.checkpoint_every_steps == 0 or last or stop
-            if done % train.log_every_steps == 0 or due_eval or due_save:
+            if done % train.log_every_steps == 0 or last or due_eval or due_save:
                 _refuse_non_finite(this, unchecked)
+            if done % train.log_every_steps == 0 or last:
                 scalars = _means(metrics) | {"learning_rate": this.rates[step]}
                 writer.train(done, scalars, data.batch_size, data.window_s)
             if due_eval:
@@ -167,6 +168,7 @@ def _fit(
                 history = [*history, [done, scores[this.compiled.program.task.monitor]]]
                 writer.evaluation(done, scores)
             if due_save or due_eval:
+                writer.sync()  # a checkpoint must not be ahead of the rows that led to it
                 checkpoints.save(done, state, scores if due_eval else {}, _extra(this, history))
             if stop:
                 checkpoints.wait()
