@@ -126,16 +126,12 @@ def epoch_contenders(signal_NC: np.ndarray) -> dict[str, Callable[[], None]]:
             ours.step(batch, wait=False)
         jax.block_until_ready(ours.state)
 
-    def their_epoch(num_workers: int) -> None:
-        loader = torch.utils.data.DataLoader(WindowSet(signal_NC), EPOCH_BATCH, shuffle=True, num_workers=num_workers)
-        for signal_BTC in loader:
+    def their_epoch() -> None:
+        # No workers: on two cores they take from the step more than they give, and they cannot fork beside JAX.
+        for signal_BTC in torch.utils.data.DataLoader(WindowSet(signal_NC), EPOCH_BATCH, shuffle=True):
             theirs.step(signal_BTC)
 
-    return {
-        "ecgjax": our_epoch,
-        "torch": lambda: their_epoch(0),
-        "torch 2 workers": lambda: their_epoch(2),
-    }
+    return {"ecgjax": our_epoch, "torch": their_epoch}
 
 
 def race(title: str, contenders: dict[str, Callable[[], None]], rounds: int, windows: int) -> None:

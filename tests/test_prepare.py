@@ -146,7 +146,7 @@ def config_file(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_script(tmp_path, run_module, config_file):
-    call = ("launch.prepare", f"--config={config_file}", f"--store={tmp_path / 'store'}", "--config.workers=2")
+    call = ("launch.prepare", f"--config={config_file}", f"--store={tmp_path / 'store'}", "--config.workers=1")
     done = run_module(*call, "--config.preprocess.ecg.high_hz=40", "--config.preprocess.ecg.gate.flat_s=2")
     assert done.returncode == 0, done.stderr
     assert "toy: 3 subjects, 5 recordings" in done.stdout and "left out, truncated: 1" in done.stdout

@@ -75,7 +75,12 @@ def everything() -> dict:
     rng = np.random.default_rng(0)
     signal_KT = rng.normal(size=(2, 256))
     return {
-        "run": {"command": "python -m x --a=1", "seed": 7, "protocol": "subject", "config": {"optim": {"rate": 0.01}}},
+        "run": {
+            "command": "python -m x --a=1 '--b=(1, 2)'",
+            "seed": 7,
+            "protocol": "subject",
+            "config": {"optim": {"rate": 0.01}},
+        },
         "data": [MANIFEST],
         "curves": CURVES,
         "predictions": {"net": skilled(0.3), "heart rate": skilled(0.0)},
@@ -92,7 +97,7 @@ def test_everything_is_shown_in_a_well_formed_page(tmp_path):
     assert len(page.ids) == len(set(page.ids)), "an id is used twice"
     for word in ("Scores", "Folds and subjects", "Training", "Reconstruction", "Where the model looks", "A note."):
         assert word in page.text
-    assert "python -m x \\ --a=1" in page.text
+    assert "python -m x \\ --a=1 \\ '--b=(1, 2)'" in page.text
     assert "optim.rate 0.01" in page.text and "seed 7" in page.text
     assert "ecg flat 6.0 10.0 %" in page.text and "clipped" not in page.text
     assert "x.edf: truncated." in page.text and "sorted labels (2)" in page.text

@@ -138,12 +138,11 @@ def _results(
     try:
         for key in keys:
             pending.append((key, pool.submit(_work, key)))
-            if len(pending) > workers + 1:
-                yield pending.popleft()[1].result()
-        while pending:
-            yield pending.popleft()[1].result()
+            while len(pending) > (workers + 1 if key != keys[-1] else 0):
+                yield pending[0][1].result()
+                pending.popleft()
     except BrokenProcessPool as error:
-        suspects = ", ".join([key, *(k for k, _ in pending)][-workers - 2 :])
+        suspects = ", ".join(key for key, _ in pending)
         raise UserError(
             f"A worker process died, most likely for want of memory, while it prepared one of {suspects}. "
             "Take fewer processes at a time: --config.workers=1."

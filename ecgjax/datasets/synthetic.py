@@ -107,8 +107,6 @@ class _Person:
 class Synthetic:
     """Trials as recordings. A key is "s000/t00"; subject and trial are its parts."""
 
-    name = "synthetic"
-
     def __init__(self, config: Config):
         for field, least in (("num_subjects", 1), ("trials_per_subject", 1), ("trial_s", 5.0), ("rate_hz", 50.0)):
             if not getattr(config, field) >= least:
@@ -117,6 +115,7 @@ class Synthetic:
         if unknown or not config.modalities:
             raise UserError(f"--config.dataset.modalities={config.modalities}: choose of ecg, {', '.join(_RATES_HZ)}.")
         self.config = config
+        self.name = f"synthetic{config.seed}"  # another seed makes other people, who must not pass for these
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:

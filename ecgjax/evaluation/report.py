@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def write_report(
         attention=attention
         and _figure(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
         stores=[_store(manifest) for manifest in data],
-        command=run.get("command", "").replace(" --", " \\\n    --"),
+        command=re.sub(r" (?='?--)", r" \\\n    ", run.get("command", "")),
         facts=[(key, value) for key, value in run.items() if key not in ("config", "command")],
         config=_flat(run.get("config", {})),
     )

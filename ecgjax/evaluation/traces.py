@@ -62,6 +62,7 @@ def learning_curves(rows: Sequence[dict]) -> str:
                 panel.plot(step, value, color=colour, linewidth=width, alpha=0.75 if many else 1)
         for panel, name in zip(axes.flat, names, strict=False):
             panel.set(title=TITLES.get(name, name.replace("_", " ")), xlabel="step")
+            panel.xaxis.get_major_locator().set_params(integer=True)
         for panel in axes.flat[len(names) :]:
             panel.set_axis_off()
         return svg.render(figure, "curves")
