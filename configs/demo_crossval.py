@@ -9,13 +9,14 @@ The people of the labelled store are not those of the pre-training corpus.
 from ecgjax import config
 from ecgjax.config import Data, Experiment, Label, Optim, Schedule, Split, Train
 from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import classification
 
 
 def get_config() -> config.Experiment:
     return Experiment(
         task=classification.Config(hidden=(256,)),
-        model=conv_transformer.Config(strides=(4, 4, 2)),
+        model=conv_transformer.Config(strides=(4, 4, 2), norm_order=NormOrder.PRE, activation=Activation.GELU),
         data=Data(
             batch_size=32,
             label=Label(name="condition"),

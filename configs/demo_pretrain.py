@@ -8,14 +8,18 @@ The small encoder of vazquez2022_pretrain.py; everything is ours and chosen for 
 from ecgjax import config
 from ecgjax.config import Data, Experiment, Optim, Schedule, Split, Train
 from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import masked_reconstruction
 
 
 def get_config() -> config.Experiment:
     return Experiment(
         task=masked_reconstruction.Config(),
-        model=conv_transformer.Config(strides=(4, 4, 2)),
+        # Pre-norm, GELU and no dropout learn about three times as fast here; post-norm with dropout stays at the mean.
+        model=conv_transformer.Config(
+            strides=(4, 4, 2), norm_order=NormOrder.PRE, activation=Activation.GELU, dropout=0.0
+        ),
         data=Data(batch_size=32, split=Split(validation_fraction=0.1)),
-        optim=Optim(learning_rate=5e-4, schedule=Schedule.COSINE, warmup_epochs=0.5, clip_norm=1.0),
+        optim=Optim(learning_rate=1e-3, schedule=Schedule.COSINE, warmup_epochs=0.2, clip_norm=1.0),
         train=Train(num_epochs=4, log_every_steps=5, eval_every_epochs=1, checkpoint_every_steps=100),
     )

@@ -12,6 +12,7 @@ subjects. Everything is ours: no paper has used this set so. Figures, with comma
 from ecgjax import config
 from ecgjax.config import Data, Experiment, Label, Optim, Sampling, Schedule, Split, Train
 from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import classification
 
 VARIANTS = ("scratch", "frozen")
@@ -20,9 +21,9 @@ VARIANTS = ("scratch", "frozen")
 def get_config(variant: str = "") -> config.Experiment:
     experiment = Experiment(
         task=classification.Config(hidden=(256,), dropout=0.3),
-        model=conv_transformer.Config(strides=(4, 4, 2)),
+        model=conv_transformer.Config(strides=(4, 4, 2), norm_order=NormOrder.PRE, activation=Activation.GELU),
         data=Data(
-            stride_s=2.0,  # training windows overlap; evaluation windows do not
+            stride_s=5.0,  # training windows overlap; evaluation windows do not
             eval_stride_s=10.0,
             batch_size=32,
             sampling=Sampling.BALANCED,
@@ -30,7 +31,7 @@ def get_config(variant: str = "") -> config.Experiment:
             split=Split(num_folds=5, validation_fraction=0.2),
         ),
         optim=Optim(learning_rate=1e-4, schedule=Schedule.COSINE, warmup_epochs=1, clip_norm=1.0),
-        train=Train(num_epochs=6, eval_every_epochs=0.5, patience_epochs=2),
+        train=Train(num_epochs=10, eval_every_epochs=1, patience_epochs=4),
     )
     if variant == "scratch":
         experiment.optim.learning_rate = 3e-4

@@ -13,6 +13,7 @@ Paper, AMIGOS: accuracy 0.88 arousal (second-hand), 0.83 valence (unverified).
 from ecgjax import config
 from ecgjax.config import Data, Experiment, Label, LabelRule, Optim, Optimizer, Schedule, Split, Train
 from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import classification
 
 VARIANTS = ("frozen", "scratch", "small", "small_frozen", "small_scratch")
@@ -40,6 +41,7 @@ def get_config(variant: str = "") -> config.Experiment:
     )
     if "small" in variant:
         experiment.model.strides = (4, 4, 2)
+        experiment.model.norm_order, experiment.model.activation = NormOrder.PRE, Activation.GELU
     if "frozen" in variant:
         experiment.optim.multipliers = (("^encoder/", 0.0),)
     if "scratch" in variant:

@@ -11,6 +11,7 @@ Every figure below is from memory of the paper ("unverified") or our choice ("ou
 from ecgjax import config
 from ecgjax.config import Data, Experiment, Optim, Optimizer, Schedule, Split, Train
 from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import masked_reconstruction
 
 VARIANTS = ("small",)
@@ -37,6 +38,8 @@ def get_config(variant: str = "") -> config.Experiment:
     )
     if variant == "small":  # ours: a token stands for 32 samples (0.25 s); about 100 times the windows a second
         experiment.model.strides = (4, 4, 2)
+        experiment.model.norm_order, experiment.model.activation = NormOrder.PRE, Activation.GELU
+        experiment.model.dropout = 0.0  # with dropout and post-norm the small encoder stays at the mean
         experiment.data.batch_size = 64
         experiment.optim.warmup_epochs = 1
         experiment.train.num_epochs = 20

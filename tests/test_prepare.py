@@ -76,7 +76,8 @@ def test_strict_ends_with_the_first_bad_file(tmp_path, workers):
 
 
 def test_strict_is_about_files_not_about_leads_that_were_off(tmp_path):
-    prepare(preparation(num_recordings=2, faults=("r0:flat",)), tmp_path / "store", strict=True)
+    manifest = prepare(preparation(num_recordings=2, faults=("r0:flat",)), tmp_path / "store", strict=True)
+    assert manifest["num_recordings"] == 1 == len(open_store(tmp_path / "store").index["key"])
 
 
 def test_no_usable_recording_is_a_user_error(tmp_path):
@@ -162,6 +163,8 @@ def test_the_script(tmp_path, run_module, config_file):
     strict = run_module(*call, "--overwrite", "--strict")
     assert strict.returncode == 2 and "r1: truncated. Fetch it again." in strict.stderr
     assert verify_store(tmp_path / "store").manifest == store.manifest
+    assert run_module(*call, "--overwrite").returncode == 0
+    assert verify_store(tmp_path / "store").manifest != store.manifest
 
 
 def test_help_answers_at_once(run_module):

@@ -116,6 +116,17 @@ def test_bad_spans_do_not_ring_into_good_signal(bad):
         assert np.abs(off).max() < 0.08  # unbridged, 500 mV would leave tens of mV
 
 
+def test_a_burst_does_not_ring_into_good_signal():
+    x_T = toy.ecg(60.0)
+    burst_T = x_T.copy()
+    burst_T[30 * 256 : 31 * 256] += 15.0
+    made, whole = (prepare_recording(toy.recording(ecg=toy.lead(x)), Config()) for x in (burst_T, x_T))
+    assert made.dropped_s["ecg"] == {"burst": pytest.approx(4.5, abs=0.02)}
+    for start, stop in (made.spans_s["ecg"] * 128).astype(int):
+        off = made.signals["ecg"].samples_TC[start:stop] - whole.signals["ecg"].samples_TC[start:stop]
+        assert np.abs(off).max() < 0.08
+
+
 def test_several_channels_are_good_where_all_are():
     x_TC = np.stack([toy.ecg(30.0), toy.ecg(30.0, seed=1)], axis=1)
     x_TC[2560:2816, 0], x_TC[5120:5376, 1] = np.nan, np.nan

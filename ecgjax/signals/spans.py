@@ -49,8 +49,10 @@ def block_starts(length: int, block: float) -> Int[np.ndarray, "b"]:
 
 
 def block_range(x_T: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Highest minus lowest value of each block."""
-    return np.maximum.reduceat(x_T, starts) - np.minimum.reduceat(x_T, starts)
+    """Highest minus lowest value of each block and the sample after it, so that no step falls between two blocks."""
+    high, low, after = np.maximum.reduceat(x_T, starts), np.minimum.reduceat(x_T, starts), x_T[starts[1:]]
+    high[:-1], low[:-1] = np.maximum(high[:-1], after), np.minimum(low[:-1], after)
+    return high - low
 
 
 def rolling_quantile(values: np.ndarray, valid: np.ndarray, size: int, quantile: float) -> np.ndarray:
