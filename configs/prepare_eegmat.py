@@ -1,11 +1,13 @@
 """Rest against mental arithmetic: the ECG of EEG During Mental Arithmetic Tasks, 36 people at 500 Hz, labelled.
 
-    wget -r -N -c -np https://physionet.org/files/eegmat/1.0.0/        # 180 MB, Open Data Commons Attribution 1.0
+    wget -r -N -c -np https://physionet.org/files/eegmat/1.0.0/    # Open Data Commons Attribution 1.0
     python -m launch.prepare --config=configs/prepare_eegmat.py --config.dataset.root=DIR --store=DIR
 
 Cite Zyma et al., Data 2019, 4(1):14. Labels: "condition" (rest, arithmetic), and "counter" (bad, good) of the person.
 The gate must stay on: every file ends in two seconds of padding, which tell rest from task by the file's length.
-RESULT
+
+Of 27 of the people: 51 recordings, 1.67 h at 128 Hz in 5 s on two cores; 8.6 % is dropped, of which the padding is
+2 minutes, and three recordings with the lead off (2_1, 13_1, 20_2) are 7 minutes.
 """
 
 from ecgjax.data.prepare import Preparation

@@ -1,6 +1,7 @@
 """Masked pre-training of the small encoder on the QT Database: 52 lead-hours, mostly of cardiac patients.
 
-    python -m launch.train --config=configs/qtdb_pretrain.py --config.data.store=stores/qtdb --workdir=runs/qtdb_pretrain
+    python -m launch.train --config=configs/qtdb_pretrain.py --config.data.store=stores/qtdb \
+        --workdir=runs/qtdb_pretrain
 
 The encoder is that of vazquez2022_pretrain.py:small: a token stands for 32 samples (0.25 s). Everything else is ours.
 Figures, with command, time and commit, are in docs/results.md.

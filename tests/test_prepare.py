@@ -1,3 +1,4 @@
+import importlib
 import itertools
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_a_bad_file_is_counted_and_left_out(tmp_path):
     told = summary(manifest)
     for line in ("toy: 2 subjects, 2 recordings", "ecg: 0.01 h kept, 128 Hz, II in mV", "left out, truncated: 2"):
         assert line in told
-    assert "dropped 33.3%: padding 0.006 h" in told
+    assert "dropped 33.3%: padding 20 s" in told
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -129,6 +130,15 @@ def test_workers_need_no_jax():
     code = "import sys, ecgjax.data.prepare; print('jax' in sys.modules, 'scipy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("prepare_*.py")), ids=lambda file: file.stem)
+def test_config_files_say_how_they_are_used(file):
+    made = importlib.import_module(f"configs.{file.stem}")
+    assert f"--config=configs/{file.name}" in made.__doc__
+    told = made.get_config()
+    preprocess.check(told.preprocess)
+    assert told.workers == 0 and config.to_dict(told)["dataset"]["class"].startswith("ecgjax.datasets.")
 
 
 CONFIG = """

@@ -184,7 +184,7 @@ def summary(manifest: dict[str, Any]) -> str:
         share = sum(dropped.values()) / max(sum(dropped.values()) + 3600 * said["hours"], 1e-9)
         channels = ", ".join(said["channels"])
         lines.append(f"  {modality}: {said['hours']:.2f} h kept, {said['rate_hz']:g} Hz, {channels} in {said['unit']}")
-        reasons = ", ".join(f"{reason} {seconds / 3600:.3f} h" for reason, seconds in dropped.items())
+        reasons = ", ".join(f"{reason} {_duration(seconds)}" for reason, seconds in dropped.items())
         lines.append(f"    dropped {share:.1%}: {reasons}" if dropped else "    nothing dropped")
     for reason, told in manifest["skipped_files"].items():
         lines.append(f"  left out, {reason}: {len(told)}")
@@ -192,3 +192,7 @@ def summary(manifest: dict[str, Any]) -> str:
     if manifest["events"]:
         lines.append("  met: " + ", ".join(f"{event} {count}" for event, count in manifest["events"].items()))
     return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"

@@ -51,7 +51,7 @@ class Gate:
     """Thresholds of one modality; 0 turns a rule off. Defaults of all rules are ours.
 
     Attributes:
-      unit: the unit of the levels and ranges below; a signal of another, inconvertible unit is spared these rules.
+      unit: the unit of the levels and ranges below; a signal in another unit is spared these rules.
       guard_s: dropped on both sides of a fault found in the raw samples, for what a filter makes of its edges.
       flat_s: a value frozen for so long is a fault.
       padding_s: the same at the very start or end of a recording, where a chain of frozen values counts as one.
