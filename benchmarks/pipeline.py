@@ -2,9 +2,9 @@
 
     python -m benchmarks.pipeline                 # needs torch for the comparison: pip install -e ".[torch]"
 
-A store of 40 generated recordings of half an hour, one lead at 128 Hz, is written to a temporary folder. Every round draws
-shuffled batches of 256 windows of 1,280 float32 samples (overlapping by half) each way in turn; the rate is the median
-over rounds, the ratio the median of each round's ratios. Pages are warm: what is measured is Python and memory.
+A store of 40 generated recordings of half an hour, one lead at 128 Hz, is written to a temporary folder. Every round
+draws shuffled batches of 256 windows of 1,280 float32 samples (overlapping by half) each way in turn; the rate is the
+median over rounds, the ratio the median of each round's ratios. Pages are warm: it measures Python and memory.
 """
 
 import platform
