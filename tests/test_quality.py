@@ -128,6 +128,16 @@ def test_a_lead_that_comes_off_is_dropped_from_there_on():
     np.testing.assert_allclose(made.spans_s["ecg"], [[0.0, 60.0]])
 
 
+def test_a_lead_that_is_off_for_some_seconds_is_a_pause():
+    x_T = toy.ecg(60.0)
+    quiet = slice(7040, 8320)  # 27.5 to 32.5 s: most of either segment beats regularly
+    x_T[quiet] = 0.002 * np.random.default_rng(0).standard_normal(5 * 256)
+    assert dropped(x_T) == {"pause": pytest.approx(5.5, abs=1.0)}
+    assert dropped(x_T, max_pause_s=7.0) == {}
+    x_T[quiet] = np.nan  # a hole is no pause
+    assert dropped(x_T) == {"non finite": pytest.approx(5.5, abs=0.1)}
+
+
 def test_rates_outside_the_limits_are_dropped():
     assert dropped(toy.ecg(60.0, bpm=70.0), max_bpm=60.0) == {"heart rate": 60.0}
     assert dropped(toy.ecg(60.0, bpm=70.0), min_bpm=80.0) == {"heart rate": 60.0}

@@ -49,6 +49,7 @@ class Steps:
 def _ecg() -> Steps:
     # Rate, band, order and normalisation: Vazquez-Rodriguez et al. 2022, unverified. The gate is ours.
     gate = Gate(unit="mV", clip_s=0.03, max_range=20.0, burst_ratio=5.0, min_range=0.12)
+    gate.max_pause_s = 4.0
     gate.min_bpm, gate.max_bpm, gate.min_prominence, gate.min_similarity = 20.0, 220.0, 4.0, 0.6
     return Steps(resample_hz=128.0, low_hz=0.8, high_hz=50.0, filter_order=8, gate=gate)
 

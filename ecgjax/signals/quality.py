@@ -40,6 +40,7 @@ class Reason(enum.IntEnum):
     HEART_RATE = 8
     NO_REGULAR_BEATS = 9
     NO_VARIANCE = 10
+    PAUSE = 11
 
     @property
     def label(self) -> str:
@@ -62,6 +63,7 @@ class Gate:
       segment_s: what the rules below judge at a time.
       min_range: of the filtered signal, in three seconds of four; less is a lead that is off.
       min_bpm, max_bpm: beats found in a segment.
+      max_pause_s: without a beat, in good signal; a lead that is off for a few seconds leaves its segment regular.
       min_prominence: of the steepest slopes over the median one, as energies: QRS complexes stand out, hum does not.
       min_similarity: correlation of the median beat with the second most similar of its neighbours. With neighbours,
         not with one template (Orphanidou et al. 2015), so that ectopic beats of one kind vouch for each other.
@@ -80,6 +82,7 @@ class Gate:
     min_range: float = 0.0
     min_bpm: float = 0.0
     max_bpm: float = 0.0
+    max_pause_s: float = 0.0
     min_prominence: float = 0.0
     min_similarity: float = 0.0
 
@@ -168,20 +171,27 @@ def judge(
         range_S = group_quantile(block_range(y_T, starts)[whole], _segment(starts[whole], first), len(first), 0.75)
         bad_S[Reason.WEAK] = range_S < gate.min_range
     if gate.max_bpm:
-        bad_S |= _heartless(y_T, code_T, rate_hz, gate, first, good_S)
+        beats, level_B, floor_B = find_beats(y_T, code_T == 0, rate_hz)
+        bad_S |= _heartless(y_T, beats, level_B / np.maximum(floor_B, 1e-30), rate_hz, gate, first, good_S)
     stops = np.append(first[1:], len(y_T))
     for reason, bad in bad_S.items():
         for segment in np.flatnonzero(bad & judged_S):
-            part = code_T[first[segment] : stops[segment]]
-            part[part == 0] = reason
+            _drop(code_T[first[segment] : stops[segment]], reason)
+    if gate.max_bpm and gate.max_pause_s:
+        edges = np.concatenate([[0], beats, [len(y_T)]])
+        good_N = np.add.reduceat(np.append(code_T == 0, False), edges[:-1], dtype=np.int64)
+        for gap in np.flatnonzero(good_N > gate.max_pause_s * rate_hz):
+            _drop(code_T[edges[gap] : edges[gap + 1]], Reason.PAUSE)
 
 
-def _heartless(y_T, code_T, rate_hz, gate, first, good_S) -> dict[Reason, np.ndarray]:
-    beats, level_B, floor_B = find_beats(y_T, code_T == 0, rate_hz)
+def _drop(code_T: np.ndarray, reason: Reason) -> None:
+    code_T[code_T == 0] = reason
+
+
+def _heartless(y_T, beats, prominence_B, rate_hz, gate, first, good_S) -> dict[Reason, np.ndarray]:
     segment = _segment(beats, first)
     bpm_S = np.bincount(segment, minlength=len(first)) / np.maximum(good_S, 1e-9) * 60
-    blocks = np.arange(len(level_B)) * _level_block(rate_hz)
-    prominence_B = level_B / np.maximum(floor_B, 1e-30)
+    blocks = np.arange(len(prominence_B)) * _level_block(rate_hz)
     prominence_S = group_quantile(prominence_B, _segment(blocks, first), len(first), 0.5)
     near, similarity = beat_similarity(y_T, beats, rate_hz)
     similarity_S = group_quantile(similarity, segment[near], len(first), 0.5)
