@@ -24,6 +24,7 @@ from ecgjax.signals.spans import (
 )
 
 NEIGHBOURS = 6  # beats on either side that a beat is compared with
+MIN_BEAT_ENERGY = 0.02  # of the usual beat's: a seventh of its slope
 MIN_JUDGED_S = 3.0  # a shorter rest of a segment holds too few beats to judge
 
 
@@ -171,14 +172,17 @@ def judge(
         range_S = group_quantile(block_range(y_T, starts)[whole], _segment(starts[whole], first), len(first), 0.75)
         bad_S[Reason.WEAK] = range_S < gate.min_range
     if gate.max_bpm:
-        beats, level_B, floor_B = find_beats(y_T, code_T == 0, rate_hz)
+        beats, energy_N, level_B, floor_B = find_beats(y_T, code_T == 0, rate_hz)
         bad_S |= _heartless(y_T, beats, level_B / np.maximum(floor_B, 1e-30), rate_hz, gate, first, good_S)
     stops = np.append(first[1:], len(y_T))
     for reason, bad in bad_S.items():
         for segment in np.flatnonzero(bad & judged_S):
             _drop(code_T[first[segment] : stops[segment]], reason)
     if gate.max_bpm and gate.max_pause_s:
-        edges = np.concatenate([[0], beats, [len(y_T)]])
+        # Against the beats of the minute around: where the lead is off, the least ripple passes for a beat.
+        usual_B = rolling_quantile(level_B, level_B > 0, 31, 0.5)
+        strong = beats[energy_N > MIN_BEAT_ENERGY * usual_B[beats // _level_block(rate_hz)]]
+        edges = np.concatenate([[0], strong, [len(y_T)]])
         good_N = np.add.reduceat(np.append(code_T == 0, False), edges[:-1], dtype=np.int64)
         for gap in np.flatnonzero(good_N > gate.max_pause_s * rate_hz):
             _drop(code_T[edges[gap] : edges[gap + 1]], Reason.PAUSE)
@@ -203,11 +207,11 @@ def _heartless(y_T, beats, prominence_B, rate_hz, gate, first, good_S) -> dict[R
 
 def find_beats(
     y_T: Float[np.ndarray, "T"], good_T: Bool[np.ndarray, "T"], rate_hz: float
-) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
+) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"], Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
     """Where the slope's energy peaks, whatever the polarity; for judging quality, not for measuring intervals.
 
     Returns:
-      Positions of beats, and for every 2 s the energy of a usual beat and the median energy.
+      Positions of beats and their energies, and for every 2 s the energy of a usual beat and the median energy.
     """
     from scipy import ndimage, signal
 
@@ -226,7 +230,7 @@ def find_beats(
     floor_B = np.median(energy_BT[:, ::thin], axis=1)
     height_T = np.repeat(np.maximum(0.25 * level_B, 1e-30), block)[: len(y_T)]
     beats, _ = signal.find_peaks(energy_T, height=height_T, distance=max(1, round(0.25 * rate_hz)))
-    return beats, level_B, floor_B
+    return beats, energy_T[beats], level_B, floor_B
 
 
 def beat_similarity(
