@@ -45,8 +45,8 @@ def torch_batches(rows: np.ndarray, array_NC: np.ndarray, workers: int) -> Calla
         def __len__(self) -> int:
             return len(rows)
 
-        def __getitem__(self, i: int) -> torch.Tensor:
-            return torch.from_numpy(np.array(array_NC[rows[i] : rows[i] + 1280]))
+        def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+            return torch.from_numpy(np.array(array_NC[rows[i] : rows[i] + 1280])), -1
 
     def endless():
         loader = torch.utils.data.DataLoader(
@@ -56,7 +56,7 @@ def torch_batches(rows: np.ndarray, array_NC: np.ndarray, workers: int) -> Calla
             yield from loader
 
     batches = endless()
-    return lambda: len(next(batches))
+    return lambda: len(next(batches)[1])
 
 
 def bare_copy(array_NC: np.ndarray) -> Callable[[], int]:

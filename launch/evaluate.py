@@ -3,7 +3,7 @@
     python -m launch.evaluate --checkpoint=WORKDIR --config.data.store=DIR --out=DIR
 
 The config is that of the run; any field can be overridden. People the model was trained or selected on are left out
-and told. Writes predictions.npz, results.json and report.html, and prints the scores with their intervals.
+and told. Writes report.html, predictions.npz, results.json and results.md, and prints the scores with their intervals.
 """
 
 from pathlib import Path
@@ -19,17 +19,21 @@ CONFIG = cli.define_config_flag("another config than the run's own", from_flag="
 
 def main() -> None:
     from ecgjax.data.pipeline import open_stores
+    from ecgjax.errors import UserError
     from ecgjax.evaluation import apply, summary
     from ecgjax.training import mesh
 
     mesh.start(distributed=False)
+    out = Path(OUT.value)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out={out}: that is a file. Name a folder, or one that is yet to be made.")
     model = apply.load(Path(CHECKPOINT.value), CONFIG.value)
     stores = open_stores(CONFIG.value.data)
     for store in stores:
         apply.check_store(store, model.about)
     windows, left_out = apply.find_unseen(model, stores)
     windows = apply.with_labels(model, windows)
-    print(summary.report_evaluation(model, stores, windows, left_out, Path(OUT.value)))
+    print(summary.report_evaluation(model, stores, windows, left_out, out))
 
 
 if __name__ == "__main__":

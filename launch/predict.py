@@ -16,8 +16,8 @@ from launch import cli
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "folder of the training run", required=True)
 INPUT = flags.DEFINE_string("input", None, "the recording", required=True)
 OUT = flags.DEFINE_string("out", None, "CSV to write; the picture goes beside it as PNG", required=True)
-RATE_HZ = flags.DEFINE_float("rate_hz", 0.0, "sampling rate of a text file without one")
-STRIDE_S = flags.DEFINE_float("stride_s", 0.0, "seconds from one window to the next; 0 takes the window's length")
+RATE_HZ = flags.DEFINE_float("rate_hz", 0.0, "sampling rate of a text file without one", 0.0)
+STRIDE_S = flags.DEFINE_float("stride_s", 0.0, "seconds from one window to the next; 0 takes the window's length", 0.0)
 
 
 def main() -> None:
@@ -30,26 +30,65 @@ def main() -> None:
     mesh.start(distributed=False)
     checkpoint = Path(CHECKPOINT.value)
     experiment = apply.read_experiment(checkpoint)
+    check_out(Path(OUT.value))
     experiment.mesh = Mesh()
+    experiment.data.label.name, experiment.data.split.exclude_subjects = "", ()  # nothing to score, nobody to leave out
     with tempfile.TemporaryDirectory() as scratch:
-        store = prepare_one(checkpoint, Path(scratch) / "store")
-        experiment.data.store = str(store.path)
+        store = prepare_one(checkpoint, Path(scratch) / "store", experiment.data)
         model = apply.load(checkpoint, experiment)
         predict(model, store, STRIDE_S.value or experiment.data.window_s)
 
 
-def prepare_one(checkpoint: Path, folder: Path):
-    """The input as a store of one recording, prepared as the model's training data were."""
+def check_out(out: Path) -> None:
+    """Refuses a place that would fail after the work, or cost a file the user has."""
+    from ecgjax.errors import UserError
+
+    if out.suffix.lower() != ".csv":
+        raise UserError(f"--out={out}: give a name that ends in .csv; the picture goes beside it as .png.")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise UserError(f"--out={out}: {what}. Name a file in a folder that exists.")
+    if out.absolute() == Path(INPUT.value).absolute():
+        raise UserError(f"--out={out}: that is the input, which would be overwritten. Choose another name.")
+
+
+def prepare_one(checkpoint: Path, folder: Path, data):
+    """The input as a store of one recording, prepared as the model's training data were.
+
+    Raises:
+      UserError: the run does not classify, or the input cannot be used, or is too short for a window.
+    """
     from ecgjax import config
     from ecgjax.data import prepare
     from ecgjax.data.store import open_store
+    from ecgjax.errors import UserError
     from ecgjax.signals import preprocess
     from ecgjax.training.checkpoint import describe
 
-    steps = config.from_dict(preprocess.Config, describe(checkpoint)["extra"]["preprocess"])
-    preparation = prepare.Preparation(dataset=reader(Path(INPUT.value), RATE_HZ.value), preprocess=steps, workers=1)
-    prepare.prepare(preparation, folder, strict=True)
-    return open_store(folder)
+    about = describe(checkpoint)["extra"]
+    if not about["class_names"]:
+        raise UserError(f"--checkpoint={checkpoint}: this run was not trained to classify. Name one that was.")
+    steps = config.from_dict(preprocess.Config, about["preprocess"])
+    dataset = reader(Path(INPUT.value), RATE_HZ.value)
+    dataset.modalities = data.modalities
+    manifest = prepare.prepare(prepare.Preparation(dataset=dataset, preprocess=steps, workers=1), folder, strict=True)
+    store = open_store(folder)
+    for modality, trained in about["modalities"].items():
+        given = manifest["modalities"].get(modality, {"channels": [], "rate_hz": trained["rate_hz"]})
+        if len(given["channels"]) != len(trained["channels"]) or given["rate_hz"] != trained["rate_hz"]:
+            fed = f"{modality} of {len(trained['channels'])} channel(s) at {trained['rate_hz']:g} Hz"
+            raise UserError(
+                f"--input={INPUT.value}: the model reads {fed}; this has {len(given['channels'])} at "
+                f"{given['rate_hz']:g} Hz. Give a recording like those it was trained on: python -m launch.inspect."
+            )
+        longest_s = float((store.index[f"{modality}/span_stop_s"] - store.index[f"{modality}/span_start_s"]).max())
+        if longest_s < data.window_s - 1e-6:
+            dropped = ", ".join(f"{s:.0f} s {why}" for why, s in manifest["dropped"].get(modality, {}).items())
+            raise UserError(
+                f"--input={INPUT.value}: the model reads windows of {data.window_s:g} s, and the longest good stretch "
+                f"of {modality} is {longest_s:.1f} s (dropped: {dropped or 'nothing'}). Give a longer recording."
+            )
+    return store
 
 
 def reader(path: Path, rate_hz: float):
@@ -74,17 +113,14 @@ def predict(model, store, stride_s: float) -> None:
     import csv
 
     from ecgjax.data.windows import find_windows
-    from ecgjax.errors import UserError
     from ecgjax.evaluation import apply, traces
 
     data = model.experiment.data
-    data.label.name = ""  # there is nothing to score
     windows = find_windows([store], data, stride_s)
     _, kept = apply.run(model, [store], windows, keep=len(windows))
-    if "probability" not in kept:
-        raise UserError(f"--checkpoint={CHECKPOINT.value}: this run was not trained to classify. Name one that was.")
     classes, modality = model.about["class_names"], data.modalities[0]
-    with open(OUT.value, "w", newline="", encoding="utf-8") as file:
+    unfinished = Path(OUT.value + ".tmp")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["recording", "start_s", "stop_s", *classes])
         for i, start_s in enumerate(windows.start_s):
@@ -102,6 +138,7 @@ def predict(model, store, stride_s: float) -> None:
         kept["probability"][windows.recording == 0],
         classes,
     )
+    unfinished.replace(OUT.value)
     dropped = sum(store.manifest["dropped"].get(modality, {}).values())
     print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate\n{OUT.value}\n{picture}")
 

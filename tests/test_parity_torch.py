@@ -15,7 +15,7 @@ from ecgjax.models import conv_transformer as ct
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
 from benchmarks import torch_twin  # noqa: E402
 
-BATCH, SAMPLES, HEADS, WIDTH = 2, 240, 2, 32
+BATCH, SAMPLES, HEADS, WIDTH = 2, 264, 2, 32  # enough tokens for attention in turn
 
 # (name here, name there, how the array there becomes the one here); g is the number found in the name.
 SPLIT = (3, HEADS, WIDTH // HEADS)

@@ -84,16 +84,15 @@ def open_corpus(data: config.Data) -> Corpus:
     windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
     train = train[windows.label[train] >= 0]
     validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.validation, fold.test))
-    return Corpus(stores, windows, train, eval_windows, validation, test, label, class_names(stores, windows, label))
+    return Corpus(stores, windows, train, eval_windows, validation, test, label, class_names(stores, label))
 
 
-def class_names(stores: Sequence[Store], windows: Windows, label: config.Label) -> tuple[str, ...]:
-    """What class 0, 1, ... is called, by the store's label specification and the rule."""
+def class_names(stores: Sequence[Store], label: config.Label) -> tuple[str, ...]:
+    """What class 0, 1, ... is called, by the store's label specification and the rule as `labels.learn` gives it."""
     if label.rule is not LabelRule.CLASS:
         return ("low", "high")
     names = stores[0].manifest["labels"][label.name]["classes"]
-    values = label.classes or sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]})
-    return tuple(names[v] if v < len(names) else str(v) for v in values)
+    return tuple(names[v] if v < len(names) else str(v) for v in label.classes)
 
 
 def recording_keys(stores: Sequence[Store], windows: Windows) -> np.ndarray:

@@ -11,7 +11,10 @@ from ecgjax.errors import UserError
 
 
 def learn(windows: Windows, label: config.Label, fit_subjects: list[str]) -> config.Label:
-    """The rule with its threshold filled in: mean and median are learnt from the trials of `fit_subjects` alone."""
+    """The rule with what it leaves open filled in, so that it means the same on other data: the classes that occur, or
+    the threshold; mean and median are learnt from the trials of `fit_subjects` alone."""
+    if label.rule is LabelRule.CLASS:
+        return dataclasses.replace(label, classes=label.classes or _values(windows))
     if label.rule not in (LabelRule.MEAN, LabelRule.MEDIAN):
         return label
     trials = _first_of_each_trial(windows)
@@ -30,7 +33,7 @@ def classify(windows: Windows, label: config.Label) -> Windows:
       UserError: fewer than two classes are left.
     """
     if label.rule is LabelRule.CLASS:
-        values = label.classes or tuple(sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]}))
+        values = label.classes or _values(windows)
         classes = np.full(len(windows), -1, np.int32)
         for number, value in enumerate(values):
             classes[windows.rating == value] = number
@@ -50,6 +53,10 @@ def classify(windows: Windows, label: config.Label) -> Windows:
             "or classes."
         )
     return dataclasses.replace(windows, label=classes)
+
+
+def _values(windows: Windows) -> tuple[int, ...]:
+    return tuple(sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]}))
 
 
 def _first_of_each_trial(windows: Windows) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import Data, Experiment, LabelRule
+from ecgjax.config import Data, Experiment
 from ecgjax.data import labels, pipeline
 from ecgjax.data.corpus import recording_keys
 from ecgjax.data.store import Store
@@ -16,6 +16,7 @@ from ecgjax.data.windows import Windows, find_windows
 from ecgjax.errors import UserError
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.training import checkpoint
+from ecgjax.training import mesh as meshes
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.program import Compiled, compile_program
 from ecgjax.training.state import State
@@ -52,6 +53,7 @@ def load(path: Path, experiment: Experiment) -> Model:
     Raises:
       UserError: there is no usable checkpoint, or `experiment.model` is not the model in it.
     """
+    config.check(experiment)
     about = checkpoint.describe(path)["extra"]
     signals = {
         name: np.zeros((1, round(experiment.data.window_s * m["rate_hz"]), len(m["channels"])), np.float32)
@@ -59,6 +61,7 @@ def load(path: Path, experiment: Experiment) -> Model:
     }
     one = np.zeros(1, np.int32)
     compiled = compile_program(experiment, {"signals": signals, "label": one, "window": one, "weight": np.ones(1)})
+    meshes.check_batch_size(experiment.data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
     roots = {"params": compiled.abstract.params, "model_state": compiled.abstract.model_state}
     found = checkpoint.restore(path, roots, model=config.to_dict(experiment)["model"]).state
     key = checkpoint.restore(path, {"key": compiled.abstract.key}).state["key"]
@@ -93,7 +96,9 @@ def check_store(store: Store, about: dict[str, Any]) -> None:
 
 def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[str]]:
     """(windows of people the model was neither trained nor selected on, the people left out)."""
-    data = dataclasses.replace(model.experiment.data, weights=())
+    data, sets = model.experiment.data, {store.manifest["dataset"]["name"] for store in stores}
+    excluded = tuple(s for s in data.split.exclude_subjects if s.partition("/")[0] in sets)  # else not to be found
+    data = dataclasses.replace(data, split=dataclasses.replace(data.split, exclude_subjects=excluded))
     windows = find_windows(stores, data, data.eval_stride_s)
     seen = sorted({*model.about["train_subjects"], *model.about["validation_subjects"]} & set(windows.subjects))
     unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
@@ -106,12 +111,10 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
 
 
 def with_labels(model: Model, windows: Windows) -> Windows:
-    """Labels by the rule of the training, with the threshold learnt there; windows without a class are dropped."""
+    """Labels by the rule and with the classes or threshold of the training; windows without a class are dropped."""
     label = config.from_dict(config.Label, model.about["label"])
     if not label.name:
         return windows
-    if label.rule is LabelRule.CLASS:  # classes that this store lacks must not shift the numbers of the others
-        label.classes = label.classes or tuple(range(len(model.about["class_names"])))
     windows = labels.classify(windows, label)
     return windows.take(np.flatnonzero(windows.label >= 0))
 

@@ -59,6 +59,7 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     """
     if not experiment.data.label.name:
         raise UserError("data.label.name is empty: cross-validation scores labels. Name one of the store's labels.")
+    config.check(experiment)
     first = open_corpus(_fold(experiment, 0).data)
     corpora, parts = [], []
     for number in range(splits.num_folds(first.eval_windows, experiment.data.split)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgjax import config
 from ecgjax.config import Experiment
-from ecgjax.data import splits
+from ecgjax.data import splits, staging
 from ecgjax.data.corpus import Corpus
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
@@ -19,7 +19,9 @@ from ecgjax.evaluation import apply, protocols, report, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
+from ecgjax.evaluation.tables import Row
 from ecgjax.evaluation.traces import Attention, Reconstruction
+from ecgjax.training.digest import write_synced
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.state import State
@@ -47,13 +49,7 @@ def report_run(this: Run, state: State) -> Path:
 
 def report_cross_validation(experiment: Experiment, found: CrossValidation, folder: Path) -> tuple[str, Path]:
     """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
-    rows = tables.compare(found.predictions)
-    next(iter(found.predictions.values())).save(folder / "predictions.npz")
-    facts = _facts(experiment, found.corpus)
-    scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
-    results = {"run": facts, "scores": scores, "intervals": intervals}
-    (folder / "results.json").write_text(json.dumps(results, indent=2, default=str) + "\n", encoding="utf-8")
-    (folder / "results.md").write_text(tables.markdown_table(rows) + "\n", encoding="utf-8")
+    facts, rows = _facts(experiment, found.corpus), tables.compare(found.predictions)
     curves = [row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)]
     path = folder / "report.html"
     report.write_report(
@@ -65,7 +61,21 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
         predictions=found.predictions,
         notes=_doubts(found),
     )
+    _write_scores(folder, facts, found.predictions, rows)
     return tables.format_table(rows), path
+
+
+def _write_scores(
+    folder: Path, facts: dict[str, Any], predictions: dict[str, Predictions], rows: Sequence[Row]
+) -> None:
+    next(iter(predictions.values())).save(folder / "predictions.npz")
+    scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
+    _write_json(folder / "results.json", {"run": facts, "scores": scores, "intervals": intervals})
+    write_synced(folder / "results.md", tables.markdown_table(rows) + "\n")
+
+
+def _write_json(path: Path, results: dict[str, Any]) -> None:
+    write_synced(path, json.dumps(results, indent=2, default=str) + "\n")
 
 
 def report_evaluation(
@@ -75,31 +85,31 @@ def report_evaluation(
 
     The baselines are cross-validated over the people of these stores, so they know the stores and the model does not.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     data = model.experiment.data
     scores, kept = apply.run(model, stores, windows, keep=len(windows) if data.label.name else 0)
     told = f"{len(windows)} windows of {len(windows.subjects)} people"
     told += f" ({len(left_out)} people the model was trained or selected on left out)" if left_out else ""
+    facts = report.environment() | {"people": told, "config": config.to_dict(model.experiment)}
     predictions: dict[str, Predictions] = {}
     if "probability" in kept:
         model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
-        model_predictions.save(folder / "predictions.npz")
         predictions = {MODEL: model_predictions} | _baselines_within(model, stores, windows)
-        rows = tables.compare(predictions)
-        scores, told = {row.name: row.scores for row in rows}, f"{told}\n\n{tables.format_table(rows)}"
-    else:
-        told += "".join(f"\n{name:20} {value:.4f}" for name, value in scores.items())
-    facts = report.environment() | {"people": told.partition("\n")[0], "config": config.to_dict(model.experiment)}
-    (folder / "results.json").write_text(
-        json.dumps({"run": facts, "scores": scores}, indent=2) + "\n", encoding="utf-8"
-    )
-    report.write_report(
-        folder / "report.html",
-        title=f"{folder.name}: evaluation",
-        run=facts | ({"protocol": "subject"} if predictions else {}),
-        data=[store.manifest for store in stores],
-        predictions=predictions,
-    )
+    rows = tables.compare(predictions) if predictions else ()
+    with staging.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        report.write_report(
+            folder / "report.html",
+            title=f"{folder.name}: evaluation",
+            run=facts | ({"protocol": "subject"} if predictions else {}),
+            data=[store.manifest for store in stores],
+            predictions=predictions,
+        )
+        if predictions:
+            _write_scores(folder, facts, predictions, rows)
+            told += f"\n\n{tables.format_table(rows)}"
+        else:
+            _write_json(folder / "results.json", {"run": facts, "scores": scores})
+            told += "".join(f"\n{name:20} {value:.4f}" for name, value in scores.items())
     return f"{told}\n\nreport: {folder / 'report.html'}"
 
 
@@ -174,11 +184,11 @@ def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
     encoder, signals = this.compiled.program.encoder, this.eval_gather(ids)["signals"]
 
     @jax.jit
-    def look(params: Any, model_state: Any) -> Any:
+    def look(params: Any, model_state: Any, signals: Any) -> Any:
         variables = {"params": params["encoder"], **model_state["encoder"]}
         return encoder.apply(variables, signals, train=False, mutable=["intermediates"])[1]
 
-    sown = jax.tree_util.tree_leaves_with_path(look(state.params, state.model_state))
+    sown = jax.tree_util.tree_leaves_with_path(look(state.params, state.model_state, signals))
     weights = [leaf for keys, leaf in sown if "attention" in jax.tree_util.keystr(keys) and leaf.ndim == 4]
     if not weights or weights[-1].shape[-1] < 2:
         return None

@@ -227,6 +227,11 @@ def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:
 
 def same_stores(folder: Path, then: dict[str, str], corpus: Corpus) -> None:
     """Raises a UserError where a store's content is not what the run in `folder` began with."""
+    if len(then) != len(corpus.stores):
+        raise UserError(
+            f"{folder}: its run began with {len(then)} store(s), data.store names {len(corpus.stores)}. Name the same "
+            "ones, or start in a new --workdir."
+        )
     for store, old in zip(corpus.stores, then.values(), strict=True):
         if store.manifest["content_hash"] != old:
             raise UserError(

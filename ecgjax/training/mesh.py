@@ -68,11 +68,11 @@ def shardings(tree: Any, mesh: Mesh, rules: tuple[tuple[str, tuple[str, ...]], .
         path = path_of(keys)
         for pattern, axes in rules:
             if re.search(pattern, path) and leaf.ndim:
-                spec = PartitionSpec(*(axis or None for axis in axes))
-                divides = all(not a or n % mesh.shape[a] == 0 for a, n in zip(axes, leaf.shape, strict=False))
-                if len(axes) > leaf.ndim or not divides:
+                used = [(axis, size) for axis, size in zip(axes, leaf.shape, strict=False) if axis]
+                divides = all(axis in mesh.shape and size % mesh.shape[axis] == 0 for axis, size in used)
+                if len(axes) > leaf.ndim or len(dict(used)) < len(used) or not divides:
                     raise UserError(f'mesh.rules: "{pattern}" puts {axes} on {path} of shape {leaf.shape}.')
-                return NamedSharding(mesh, spec)
+                return NamedSharding(mesh, PartitionSpec(*(axis or None for axis in axes)))
         return NamedSharding(mesh, PartitionSpec())
 
     return jax.tree_util.tree_map_with_path(place, tree)

@@ -1,0 +1,158 @@
+"""The corpus: which windows train, choose and test, on which grid, with whose labels."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecgjax.config import Data, Label, LabelRule, Protocol, Split
+from ecgjax.data import corpus
+from ecgjax.data.corpus import open_corpus, recording_keys
+from ecgjax.errors import UserError
+from tests.stores import alternating_labels, memory_store
+
+SPLIT = Split(num_folds=5, fold=1, validation_fraction=0.3)
+
+
+def opened(monkeypatch, data, *stores):
+    monkeypatch.setattr(corpus, "open_stores", lambda data: list(stores))
+    return open_corpus(data)
+
+
+def labelled(subjects=10, **fields):
+    """Ten people with ten trials each, calm and wild in turn."""
+    rows = alternating_labels(subjects, 100)
+    return memory_store(
+        subjects=subjects, seconds=100, labels={"mood": rows}, classes={"mood": ("calm", "wild")}, **fields
+    )
+
+
+def rated(subjects=10):
+    """Five trials a person, around a mean that differs between people."""
+    rows = [(r, 20.0 * i, 20.0 * i + 20, 1.0 + r / 2 + i / 2) for r in range(subjects) for i in range(5)]
+    return memory_store(subjects=subjects, seconds=100, labels={"arousal": rows})
+
+
+def sides(found):
+    tested = sorted(set(found.eval_windows.subject[found.test].tolist()))
+    return found.train_subjects, found.validation_subjects, tested
+
+
+def test_training_and_evaluation_windows_lie_on_their_own_grids(monkeypatch):
+    store = memory_store(subjects=10)
+    found = opened(monkeypatch, Data(stride_s=2.5, eval_stride_s=10.0, split=SPLIT), store)
+    first = found.windows.recording == 0
+    assert found.windows.start_s[first].tolist() == [2.5 * i for i in range(21)]
+    first = found.eval_windows.recording == 0
+    assert found.eval_windows.start_s[first].tolist() == [10.0 * i for i in range(6)]
+    assert len(found.train) == 21 * len(found.train_subjects)
+    assert len(found.test) == 6 * 2 and len(found.validation) == 6 * 2
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_the_training_stride_moves_nobody_to_another_side(monkeypatch, fold):
+    store, split = memory_store(subjects=10), dataclasses.replace(SPLIT, fold=fold)
+    all_sides = [sides(opened(monkeypatch, Data(stride_s=s, split=split), store)) for s in (10.0, 5.0, 1.0)]
+    assert all_sides[0] == all_sides[1] == all_sides[2]
+    assert sorted(sum(all_sides[0], [])) == [f"toy/s{i:02d}" for i in range(10)]
+
+
+def test_a_learnt_threshold_is_that_of_the_training_people(monkeypatch):
+    data = Data(label=Label("arousal", LabelRule.MEAN), split=SPLIT)
+    found = opened(monkeypatch, data, rated())
+    numbers = [int(subject[-2:]) for subject in found.train_subjects]
+    assert found.label.threshold == pytest.approx(np.mean([2 + n / 2 for n in numbers]))
+    assert found.label.threshold != pytest.approx(2 + 4.5 / 2), "the mean of all people would pass too"
+    assert found.class_names == ("low", "high")
+    for windows in (found.windows, found.eval_windows):
+        np.testing.assert_array_equal(windows.label, windows.rating > found.label.threshold)
+
+
+def test_windows_without_a_class_are_on_no_side(monkeypatch):
+    store = memory_store(
+        subjects=10, labels={"mood": [(r, 20.0 * i, 20.0 * i + 20, i) for r in range(10) for i in range(3)]}
+    )
+    found = opened(monkeypatch, Data(label=Label("mood", classes=(0, 2)), split=SPLIT), store)
+    used = np.concatenate([found.validation, found.test])
+    assert set(found.windows.rating[found.train]) == set(found.eval_windows.rating[used]) == {0, 2}
+    assert set(found.eval_windows.rating[found.eval_train]) == {0, 2}
+
+
+def test_what_a_baseline_learns_from_is_what_is_not_tested(monkeypatch):
+    found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled())
+    assert sorted([*found.eval_train, *found.test]) == list(range(len(found.eval_windows)))
+
+
+@pytest.mark.parametrize("stride_s", [10.0, 2.5])
+def test_shuffled_labels_agree_on_both_grids_and_keep_each_persons_counts(monkeypatch, stride_s):
+    data = Data(window_s=5.0, stride_s=stride_s, eval_stride_s=5.0, label=Label("mood"), split=SPLIT)
+    true = opened(monkeypatch, data, labelled())
+    found = opened(monkeypatch, dataclasses.replace(data, shuffle_labels=True), labelled())
+    assert 0.3 < (found.eval_windows.label != true.eval_windows.label).mean() < 0.7
+    by_trial = dict(zip(found.eval_windows.trial.tolist(), found.eval_windows.label.tolist(), strict=True))
+    assert [by_trial[t] for t in found.windows.trial.tolist()] == found.windows.label.tolist()
+    for subject in found.eval_windows.subjects:
+        mine = found.eval_windows.subject == subject
+        assert found.eval_windows.label[mine].sum() == true.eval_windows.label[mine].sum()
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "expected"),
+    [
+        ((), ("calm", "wild"), ("calm", "wild")),
+        ((1, 0), ("calm", "wild"), ("wild", "calm")),
+        ((), ("calm",), ("calm", "1")),
+        ((), (), ("0", "1")),
+    ],
+)
+def test_class_names_follow_the_stored_values(monkeypatch, classes, named, expected):
+    store = memory_store(subjects=10, labels={"mood": alternating_labels(10, 60)}, classes={"mood": named})
+    found = opened(monkeypatch, Data(label=Label("mood", classes=classes), split=SPLIT), store)
+    assert found.class_names == expected
+
+
+def test_the_classes_met_are_written_down(monkeypatch):
+    """A class that does not occur here must not shift the numbers of the others on other data."""
+    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 * (i % 2)) for r in range(10) for i in range(6)]
+    store = memory_store(subjects=10, labels={"mood": rows}, classes={"mood": ("rest", "film", "stress")})
+    found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), store)
+    assert found.label.classes == (0, 2)
+    assert found.class_names == ("rest", "stress")
+
+
+def test_without_labels_there_are_no_classes(monkeypatch):
+    found = opened(monkeypatch, Data(split=SPLIT), labelled())
+    assert found.class_names == () and (found.windows.label == -1).all()
+
+
+def test_the_window_wise_protocol_deals_out_one_grid(monkeypatch):
+    data = Data(split=dataclasses.replace(SPLIT, protocol=Protocol.WINDOW))
+    found = opened(monkeypatch, data, memory_store(subjects=10))
+    assert found.windows is found.eval_windows
+    assert sorted([*found.train, *found.validation, *found.test]) == list(range(60))
+    with pytest.raises(UserError, match="data.stride_s=5.0 must equal data.eval_stride_s=10.0"):
+        opened(monkeypatch, dataclasses.replace(data, stride_s=5.0), memory_store(subjects=10))
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_a_person_of_two_stores_is_on_one_side(monkeypatch, fold):
+    first, second = memory_store(subjects=10), memory_store(subjects=10, seconds=40.0)
+    found = opened(monkeypatch, Data(split=dataclasses.replace(SPLIT, fold=fold)), first, second)
+    train, validation, test = map(set, sides(found))
+    assert not (train & validation | train & test | validation & test) and len(train | validation | test) == 10
+    held = found.eval_windows.take(found.test)
+    assert all(set(held.store[held.subject == subject]) == {0, 1} for subject in test)
+
+
+def test_people_of_two_data_sets_are_others_though_they_share_a_number(monkeypatch):
+    stores = memory_store(name="a", subjects=4), memory_store(name="b", subjects=4)
+    found = opened(monkeypatch, Data(split=SPLIT), *stores)
+    assert len(found.eval_windows.subjects) == 8
+
+
+def test_recording_keys_are_those_of_the_windows_own_store(monkeypatch):
+    first, second = memory_store(name="a", subjects=2), memory_store(name="b", subjects=3)
+    second.index["key"] = np.array(["x", "why", "z"])
+    found = opened(monkeypatch, Data(split=Split(validation_fraction=0.2)), first, second)
+    keys = recording_keys(found.stores, found.eval_windows)
+    assert keys.tolist() == ["rec0"] * 6 + ["rec1"] * 6 + ["x"] * 6 + ["why"] * 6 + ["z"] * 6

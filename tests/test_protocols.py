@@ -1,0 +1,227 @@
+"""Cross-validation: every window tested once, by a model that never saw the person; folds that resume like runs."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from ecgjax.config import LabelRule, Protocol
+from ecgjax.data.corpus import open_corpus, recording_keys
+from ecgjax.errors import UserError
+from ecgjax.evaluation import protocols
+from ecgjax.evaluation.predictions import Predictions
+from ecgjax.evaluation.protocols import MODEL, cross_validate
+from ecgjax.training import checkpoint, loop
+from tests import tiny
+
+EPOCHS = 0.6  # of one or two steps a fold: what is tested here is who is where, not what is learnt
+FOLDS = ("fold_00", "fold_01", "fold_02")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tiny.make_store(tmp_path_factory.mktemp("protocols") / "store")
+
+
+@pytest.fixture(scope="module")
+def experiment(store):
+    return tiny.finetuning(store, num_epochs=EPOCHS, tensorboard=False)
+
+
+@pytest.fixture(scope="module")
+def done(experiment, tmp_path_factory):
+    """(what was found, the folder)"""
+    folder = tmp_path_factory.mktemp("protocols") / "run"
+    return cross_validate(experiment, folder), folder
+
+
+def places(predictions):
+    return list(zip(predictions.recording_N.tolist(), predictions.start_s_N.tolist(), strict=True))
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def test_every_window_is_tested_once(done):
+    found = done[0]
+    windows = found.corpus.eval_windows
+    keys = recording_keys(found.corpus.stores, windows)
+    expected = sorted(zip(keys.tolist(), windows.start_s.tolist(), strict=True))
+    assert sorted(places(found.predictions[MODEL])) == expected
+    assert len(set(expected)) == len(expected) > 50
+
+
+def test_predictions_hold_the_labels_of_their_windows(done):
+    found = done[0]
+    windows = found.corpus.eval_windows
+    label = dict(
+        zip(zip(recording_keys(found.corpus.stores, windows), windows.start_s, strict=True), windows.label, strict=True)
+    )
+    predictions = found.predictions[MODEL]
+    assert [label[place] for place in places(predictions)] == predictions.label_N.tolist()
+    assert predictions.classes == ("calm", "aroused")
+
+
+def test_the_model_of_a_fold_never_saw_whom_it_is_tested_on(done):
+    predictions, tested = done[0].predictions[MODEL], []
+    for number, name in enumerate(FOLDS):
+        extra = checkpoint.describe(done[1] / name)["extra"]
+        mine = set(predictions.subject_N[predictions.fold_N == number].tolist())
+        seen = {*extra["train_subjects"], *extra["validation_subjects"]}
+        assert len(mine) == 2 and len(seen) == 4 and not mine & seen
+        assert extra["config"]["data"]["split"]["fold"] == number
+        tested += mine
+    assert len(set(tested)) == len(tested) == 6
+
+
+def test_baselines_are_tested_on_the_same_windows_and_folds(done):
+    model, *others = done[0].predictions.values()
+    assert list(done[0].predictions) == [MODEL, "class prior", "heart rate", "HRV, logistic", "HRV, forest"]
+    for other in others:
+        for column in ("label_N", "subject_N", "fold_N", "seed_N", "recording_N", "start_s_N"):
+            np.testing.assert_array_equal(getattr(other, column), getattr(model, column), err_msg=column)
+
+
+def test_baselines_learn_from_the_fold_s_other_people(experiment, done):
+    prior = done[0].predictions["class prior"]
+    for number in range(3):
+        data = copy.deepcopy(experiment.data)
+        data.split.fold = number
+        corpus = open_corpus(data)
+        mine = prior.fold_N == number
+        rest = corpus.eval_windows.label[~np.isin(corpus.eval_windows.subject, prior.subject_N[mine])]
+        np.testing.assert_allclose(prior.probability_NC[mine, 1], rest.mean())
+
+
+def test_finished_folds_are_read_and_not_trained_again(experiment, done, monkeypatch):
+    before = files(done[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "run", None)
+        again = cross_validate(experiment, done[1])
+    assert files(done[1]) == before
+    for name, predictions in done[0].predictions.items():
+        np.testing.assert_array_equal(again.predictions[name].probability_NC, predictions.probability_NC)
+
+
+def test_a_fold_that_was_not_tested_is_tested_without_new_steps(experiment, done):
+    kept, metrics = done[1] / "fold_01" / "predictions.npz", done[1] / "fold_01" / "metrics.jsonl"
+    before, rows = Predictions.load(kept), metrics.read_text()
+    steps = sorted(p.name for p in (done[1] / "fold_01" / "checkpoints").iterdir())
+    kept.unlink()
+    cross_validate(experiment, done[1])
+    np.testing.assert_array_equal(Predictions.load(kept).probability_NC, before.probability_NC)
+    assert metrics.read_text() == rows
+    assert sorted(p.name for p in (done[1] / "fold_01" / "checkpoints").iterdir()) == steps
+
+
+def test_finished_folds_of_another_config_are_refused(experiment, done):
+    changed = copy.deepcopy(experiment)
+    changed.optim.learning_rate = 3e-3
+    before = files(done[1])
+    with pytest.raises(UserError, match=r"fold_00: holds another run.*learning_rate was 0.001 and is 0.003"):
+        cross_validate(changed, done[1])
+    assert files(done[1]) == before
+
+
+def test_finished_folds_of_other_stores_are_refused(experiment, done, store, tmp_path):
+    other = copy.deepcopy(experiment)
+    other.data.store = str(tiny.make_store(tmp_path / "other", seed=1))
+    with pytest.raises(UserError, match="content has changed since the run in .*fold_00 began"):
+        cross_validate(other, done[1])
+    other.data.store = f"{store},{other.data.store}"
+    with pytest.raises(UserError, match=r"began with 1 store\(s\), data.store names 2"):
+        cross_validate(other, done[1])
+
+
+@pytest.mark.parametrize("same_people", [True, False])
+def test_people_met_in_pretraining_are_told(experiment, store, done, tmp_path, same_people):
+    corpus = store if same_people else tiny.make_store(tmp_path / "other", seed=7, num_subjects=3, trials=2)
+    loop.run(tiny.pretraining(corpus, num_epochs=EPOCHS, tensorboard=False), tmp_path / "pretrain")
+    tuning = copy.deepcopy(experiment)
+    tuning.init_from = str(tmp_path / "pretrain")
+    seen = cross_validate(tuning, tmp_path / "run").seen_in_pretraining
+    told = checkpoint.describe(tmp_path / "pretrain")["extra"]["train_subjects"]
+    assert seen == (told if same_people else []) and len(told) >= 2
+    assert done[0].seen_in_pretraining == []
+
+
+@pytest.mark.parametrize("rule", [LabelRule.MEAN, LabelRule.SUBJECT_MEAN])
+def test_a_threshold_is_each_fold_s_own(experiment, tmp_path, rule):
+    rated = copy.deepcopy(experiment)
+    rated.data.label.name, rated.data.label.rule = "arousal", rule
+    found = cross_validate(rated, tmp_path)
+    extras = [checkpoint.describe(tmp_path / name)["extra"] for name in FOLDS]
+    assert {extra["label"]["rule"] for extra in extras} == {"THRESHOLD" if rule is LabelRule.MEAN else "SUBJECT_MEAN"}
+    assert len({extra["label"]["threshold"] for extra in extras}) == (3 if rule is LabelRule.MEAN else 1)
+    model = found.predictions[MODEL]
+    assert model.classes == ("low", "high")
+    for name, other in found.predictions.items():
+        np.testing.assert_array_equal(other.label_N, model.label_N, err_msg=name)
+    if rule is LabelRule.MEAN:  # of ratings that are whole numbers, checked against each fold's own threshold
+        windows = found.corpus.eval_windows
+        rating = dict(
+            zip(
+                zip(recording_keys(found.corpus.stores, windows), windows.start_s, strict=True),
+                windows.rating,
+                strict=True,
+            )
+        )
+        learnt = np.array([extra["label"]["threshold"] for extra in extras])[model.fold_N]
+        np.testing.assert_array_equal(model.label_N, np.array([rating[p] for p in places(model)]) > learnt)
+
+
+def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):
+    tested = []
+
+    def test_fold(fold, corpus, folder):
+        tested.append((folder.name, sorted(set(corpus.eval_windows.subject[corpus.test].tolist()))))
+        label_N = corpus.eval_windows.label[corpus.test]
+        return Predictions(label_N, np.full((len(label_N), 2), 0.5), corpus.eval_windows.subject[corpus.test])
+
+    monkeypatch.setattr(protocols, "_test_fold", test_fold)
+    monkeypatch.setattr(protocols, "baseline_predictions", lambda *arguments: ({}, 0))
+    alone = copy.deepcopy(experiment)
+    alone.data.split.protocol = Protocol.LEAVE_ONE_SUBJECT_OUT
+    cross_validate(alone, tmp_path)
+    assert sorted(tested) == [(f"fold_{i:02d}", [f"synthetic0/s{i:03d}"]) for i in range(6)]
+
+
+def set_label(experiment):
+    experiment.data.label.name = ""
+
+
+def set_folds(experiment):
+    experiment.data.split.num_folds = 7
+
+
+def set_stride(experiment):
+    experiment.data.eval_stride_s = 0.0
+
+
+def set_classes(experiment):
+    experiment.data.label.classes = (1,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_label, "data.label.name is empty: cross-validation scores labels"),
+        (set_folds, "data.split.num_folds=7, but there are only 6 subjects. Take 6 or fewer"),
+        (set_stride, "data.eval_stride_s=0.0: give a number above 0"),
+        (set_classes, r'"condition" by rule CLASS leaves 1 class\(es\)'),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_told_before_anything_is_written(experiment, tmp_path, change, message):
+    wrong = copy.deepcopy(experiment)
+    change(wrong)
+    with pytest.raises(UserError, match=message):
+        cross_validate(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_that_does_not_classify_is_refused(experiment, store, tmp_path):
+    wrong = tiny.pretraining(store, num_epochs=EPOCHS, tensorboard=False)
+    wrong.data.label.name = "condition"
+    with pytest.raises(UserError, match="this task gives no class probabilities"):
+        cross_validate(wrong, tmp_path)

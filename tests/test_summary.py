@@ -1,0 +1,159 @@
+"""What a run leaves for people: the files are there, whole, and say the same."""
+
+import copy
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from ecgjax.data.store import open_store
+from ecgjax.errors import UserError
+from ecgjax.evaluation import apply, metrics, report, summary, tables
+from ecgjax.evaluation.predictions import Predictions
+from ecgjax.evaluation.protocols import MODEL, cross_validate
+from ecgjax.training import loop
+from tests import tiny
+
+NAMES = [MODEL, "class prior", "heart rate", "HRV, logistic", "HRV, forest"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tiny.make_store(tmp_path_factory.mktemp("summary") / "store")
+
+
+@pytest.fixture(scope="module")
+def crossed(store, tmp_path_factory):
+    """(folder, what was found, the table as printed) of a cross-validation."""
+    folder = tmp_path_factory.mktemp("summary") / "run"
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    found = cross_validate(experiment, folder)
+    table, path = summary.report_cross_validation(experiment, found, folder)
+    assert path == folder / "report.html"
+    return folder, found, table
+
+
+@pytest.fixture(scope="module")
+def pretrained(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("summary") / "pretrain"
+    this, state = loop.run(tiny.pretraining(store, num_epochs=0.6, tensorboard=False), folder)
+    summary.report_run(this, state)
+    return this, folder
+
+
+def evaluated(run_folder, store, out):
+    model = apply.load(run_folder, apply.read_experiment(run_folder))
+    stores = [open_store(store)]
+    windows, left_out = apply.find_unseen(model, stores)
+    return summary.report_evaluation(model, stores, apply.with_labels(model, windows), left_out, out)
+
+
+def agree(folder):
+    """Whether the files of a folder tell the same scores; the results."""
+    results = json.loads((folder / "results.json").read_text())
+    predictions = Predictions.load(folder / "predictions.npz")
+    page, table = (folder / "report.html").read_text(), (folder / "results.md").read_text()
+    assert list(results["scores"]) == NAMES
+    assert results["scores"][MODEL] == pytest.approx(metrics.pooled(predictions), nan_ok=True)
+    for name, scores in results["scores"].items():
+        low, high = results["intervals"][name]["auroc"]
+        told = f"{tables.number(scores['auroc'])} [{tables.number(low)}, {tables.number(high)}]"
+        assert re.search(rf"\| {name} \| {re.escape(told)} \|", table), (name, told, table)
+        assert tables.number(scores["auroc"]) in page and name in page
+    return results, predictions
+
+
+def test_files_of_a_cross_validation_agree(crossed):
+    folder, found, table = crossed
+    results, predictions = agree(folder)
+    model = found.predictions[MODEL]
+    np.testing.assert_array_equal(predictions.probability_NC, model.probability_NC)
+    np.testing.assert_array_equal(predictions.fold_N, model.fold_N)
+    assert f"{results['scores'][MODEL]['accuracy']:.3f}" in table.splitlines()[2]
+    run = results["run"]
+    assert run["subjects"] == 6 and run["protocol"] == "subject" and run["classes"] == "calm, aroused"
+    assert run["config"]["data"]["split"]["num_folds"] == 3
+
+
+def test_report_of_a_cross_validation_shows_scores_curves_and_doubts(crossed):
+    page = (crossed[0] / "report.html").read_text()
+    assert 'id="scores"' in page and 'id="folds"' in page and "Subject-disjoint folds" in page
+    assert 'id="reconstruction"' not in page
+
+
+def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
+    folder, found, _ = crossed
+    doubtful = found.__class__(found.predictions, found.corpus, ["synthetic0/s001", "synthetic0/s002"], beatless=3)
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    summary.report_cross_validation(experiment, doubtful, tmp_path)
+    notes = "2 tested subjects were among the pre-training subjects", "too few beats in 3 windows"
+    assert all(note in (tmp_path / "report.html").read_text() for note in notes)
+    assert not any(note in (folder / "report.html").read_text() for note in notes[:1])
+
+
+def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained):
+    page = (pretrained[1] / "report.html").read_text()
+    assert 'id="reconstruction"' in page and 'id="attention"' in page
+    assert "MaskedReconstruction" in page and 'id="scores"' not in page
+    shown = [subject for subject in pretrained[0].corpus.validation_subjects if subject in page]
+    assert shown, "the attention figure says whose windows it shows"
+
+
+def test_attention_is_that_of_cls_over_the_tokens(pretrained):
+    this = pretrained[0]
+    state = this.compiled.init(jax.random.key(0))
+    found = summary._attention(this, state, summary._some_windows(this))
+    assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
+    assert (found.weight_KHL > 0).all() and (found.weight_KHL.sum(-1) < 1).all(), "CLS looks at itself too"
+
+
+def test_pictures_show_people_kept_aside_where_there_are_any(pretrained):
+    this = pretrained[0]
+    assert set(summary._some_windows(this)) <= set(this.corpus.validation.tolist())
+
+
+def test_files_of_an_evaluation_agree(store, tmp_path):
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    experiment.data.split.fold = 0
+    loop.run(experiment, tmp_path / "run")
+    told = evaluated(tmp_path / "run", store, tmp_path / "deep" / "out")
+    results, predictions = agree(tmp_path / "deep" / "out")
+    assert "of 2 people (4 people the model was trained or selected on left out)" in told
+    assert len(set(predictions.subject_N)) == 2 and told.startswith(f"{len(predictions)} windows")
+    assert results["run"]["people"] == told.splitlines()[0]
+    files = {"report.html", "results.json", "results.md", "predictions.npz"}
+    assert {path.name for path in (tmp_path / "deep" / "out").iterdir()} == files
+
+
+def test_an_evaluation_of_a_pretraining_tells_metrics(pretrained, tmp_path):
+    other = tiny.make_store(tmp_path / "store", seed=3, num_subjects=2, trials=2)
+    told = evaluated(pretrained[1], other, tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(results["scores"]) == {"loss", "explained", "masked_fraction"}
+    assert f"{results['scores']['explained']:.4f}" in told
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "results.json"}
+
+
+def test_an_evaluation_that_fails_writes_nothing(pretrained, tmp_path, monkeypatch):
+    other = tiny.make_store(tmp_path / "store", seed=3, num_subjects=2, trials=2)
+
+    def fail(*arguments, **named):
+        raise UserError("at the last moment")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write_report", fail)
+        with pytest.raises(UserError, match="at the last moment"):
+            evaluated(pretrained[1], other, tmp_path / "out")
+    assert not any((tmp_path / "out").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        evaluated(pretrained[1], other, tmp_path / "file" / "out")
+
+
+def test_a_report_without_validation_shows_training_windows(pretrained):
+    this = copy.copy(pretrained[0])
+    object.__setattr__(this, "corpus", copy.copy(this.corpus))
+    object.__setattr__(this.corpus, "validation", this.corpus.validation[:0])
+    assert len(summary._some_windows(this)) == 3
