@@ -10,6 +10,7 @@ import enum
 import functools
 import importlib
 import math
+import re
 import typing
 from typing import Any
 
@@ -178,6 +179,12 @@ def check(experiment: Experiment) -> None:
                 raise UserError(f"{name}={value}: give a number {wanted}.")
     if experiment.train.patience_epochs and not experiment.data.split.validation_fraction:
         raise UserError("train.patience_epochs needs validation subjects: set data.split.validation_fraction above 0.")
+    for name, rules in (("optim.multipliers", experiment.optim.multipliers), ("mesh.rules", experiment.mesh.rules)):
+        for pattern, _ in rules:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise UserError(f'{name}: "{pattern}" is no regular expression: {error}.') from None
     if not experiment.data.modalities:
         raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
 

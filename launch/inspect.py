@@ -130,6 +130,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     found = checkpoint.describe(folder)
     extra = found["extra"]
     experiment = extra["config"]
+    stores = filter(None, map(str.strip, experiment["data"]["store"].split(",")))
     return {
         "checkpoints": found["folder"],
         "step": found["step"],
@@ -146,7 +147,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "validation_subjects": extra["validation_subjects"],
         "input": {m: wants(about, experiment["data"]["window_s"]) for m, about in extra["modalities"].items()},
         "metrics": found["metrics"],
-        "sources": dict(zip(experiment["data"]["store"].split(","), extra["stores"].values(), strict=True)),
+        "sources": dict(zip(stores, extra["stores"].values(), strict=True)),
         "preprocess": across(extra["preprocess"]),
         "config": flatten(experiment),
     }

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from ecgjax.config import Optim, Optimizer, Schedule
+from ecgjax import config
+from ecgjax.config import Experiment, Optim, Optimizer, Schedule
 from ecgjax.errors import UserError
 from ecgjax.training.optim import freezes_encoder, learning_rates, make_optimizer, multiplier
 
@@ -175,3 +176,9 @@ def test_encoder_is_frozen_when_all_of_it_is(multipliers, frozen):
 def test_multipliers_that_cannot_be_meant(multipliers, message):
     with pytest.raises(UserError, match=message):
         make_optimizer(Optim(multipliers=multipliers), trees(1)[0])
+
+
+def test_a_pattern_that_is_none_is_named():
+    experiment = Experiment(task=None, model=None, optim=Optim(multipliers=(("encoder/(", 0.0),)))
+    with pytest.raises(UserError, match=r'optim.multipliers: "encoder/\(" is no regular expression'):
+        config.check(experiment)

@@ -79,19 +79,18 @@ def check_store(store: Store, about: dict[str, Any]) -> None:
         given = store.manifest["modalities"].get(name)
         if given is None:
             raise UserError(f"{store.path}: the model reads {name}, which this store does not hold.")
-        there = {**about["preprocess"][name], "channels": len(trained["channels"]), "rate_hz": trained["rate_hz"]}
-        here = {
-            **store.manifest["preprocess"][name],
-            "channels": len(given["channels"]),
-            "rate_hz": given["rate_hz"],
-        }
-        differing = {f: v for f, v in config.diff(there, here).items() if not f.startswith("gate")}
-        if differing:
-            field, (then, now) = next(iter(differing.items()))
+        if len(given["channels"]) != len(trained["channels"]):
             raise UserError(
-                f"{store.path}: {name} was prepared with {field}={now}, the model was trained with {then}. "
-                f"Prepare it again with --config.preprocess.{name}.{field}={then}."
+                f"{store.path}: {name} has {len(given['channels'])} channels, the model was trained with "
+                f"{len(trained['channels'])}. Prepare it again with --config.dataset.channels.{name}=(...)."
             )
+        changes = config.diff(about["preprocess"][name], store.manifest["preprocess"][name])
+        for field, (then, now) in changes.items():
+            if not field.startswith("gate"):
+                raise UserError(
+                    f"{store.path}: {name} was prepared with {field}={now}, the model was trained with {then}. "
+                    f"Prepare it again with --config.preprocess.{name}.{field}={then}."
+                )
 
 
 def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[str]]:

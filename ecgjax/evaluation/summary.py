@@ -75,7 +75,8 @@ def _write_scores(
 
 
 def _write_json(path: Path, results: dict[str, Any]) -> None:
-    write_synced(path, json.dumps(results, indent=2, default=str) + "\n")
+    plain = json.loads(json.dumps(results, default=str), parse_constant=lambda _: None)  # JSON has no word for NaN
+    write_synced(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
 
 
 def report_evaluation(
