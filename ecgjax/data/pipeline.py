@@ -7,7 +7,7 @@ iterator state.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -58,25 +58,26 @@ class Order:
 
     def _ids(self, stratum: np.ndarray, turn: np.ndarray) -> np.ndarray:
         ids = np.empty(len(stratum), np.int64)
-        for s in np.unique(stratum):
-            mine = stratum == s
-            epochs, places = np.divmod(turn[mine], len(self.strata[s]))
-            shuffled = [self._epoch(int(s), int(e))[places[epochs == e]] for e in np.unique(epochs)]
-            ids[mine] = np.concatenate(shuffled)  # turns rise with position, so epochs come in order
+        for s, members in enumerate(self.strata):
+            mine = np.flatnonzero(stratum == s)
+            if len(mine):
+                epochs, places = np.divmod(turn[mine], len(members))
+                for e in range(epochs[0], epochs[-1] + 1):  # turns rise with position
+                    ids[mine[epochs == e]] = members[self._shuffles(s, e)[places[epochs == e]]]
         return ids
 
     def _block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """Stratum of each position of the block, and how often that stratum has had its turn before."""
         return _interleave(self.weights, self.seed, block)
 
-    def _epoch(self, stratum: int, epoch: int) -> np.ndarray:
-        ids = self.strata[stratum]
-        return ids[_permutation(len(ids), self.seed, stratum, epoch)]
+    @functools.cached_property
+    def _shuffles(self) -> Callable[[int, int], np.ndarray]:
+        """(stratum, epoch) -> its permutation. Two a stratum are remembered: a batch reads one or crosses over."""
 
+        def shuffle(stratum: int, epoch: int) -> np.ndarray:
+            return np.random.default_rng([self.seed, stratum, epoch]).permutation(len(self.strata[stratum]))
 
-@functools.lru_cache(maxsize=32)  # pure, so remembering is safe; a batch mostly reads the permutation of the last
-def _permutation(length: int, seed: int, stratum: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, stratum, epoch]).permutation(length)
+        return functools.lru_cache(maxsize=2 * len(self.strata))(shuffle)
 
 
 @functools.lru_cache(maxsize=8)
