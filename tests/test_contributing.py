@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import typing
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 from ecgjax.config import Experiment
 from ecgjax.errors import DataError
+from ecgjax.tasks.base import Task
 from ecgjax.training.program import compile_program
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
@@ -46,6 +48,8 @@ def test_the_model_learns_the_task(example):
     experiment = Experiment(task=example("arrow_of_time").Config(), model=example("two_convs").Config(width=8))
     ramps_BTC = np.tile(np.linspace(-1, 1, 64, dtype=np.float32)[None, :, None], (32, 1, 1))
     batch = {"signals": {"ecg": ramps_BTC}, "weight": np.ones(32, np.float32), "label": -np.ones(32, np.int32)}
+    missing = [name for name in typing.get_type_hints(Task) if not hasattr(experiment.task.make(), name)]
+    assert not missing, "the loop reads these too"
     compiled = compile_program(experiment, batch)
     state = compiled.init(jax.random.key(0))
     for _ in range(40):

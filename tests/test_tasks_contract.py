@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ecgjax.tasks
-from ecgjax.models.base import Encoded
+from ecgjax.models.base import POOLED, Encoded
 
 NAMES = [m.name for m in pkgutil.iter_modules(ecgjax.tasks.__path__) if m.name not in ("base", "distortions")]
 BATCH, SAMPLES, TOKENS, WIDTH = 6, 96, 12, 16
@@ -73,6 +73,18 @@ def test_the_view_keeps_shapes_and_draws_from_the_key_alone(name):
     chex.assert_trees_all_equal_shapes_and_dtypes(first[0], batch["signals"])
     for leaf in jax.tree.leaves(first[1]):
         assert leaf.shape[0] == BATCH
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_that_reads_pooled_vectors_needs_nothing_else(name):
+    task, batch, whole = make(name), some_batch(), encoded()
+    assert task.reads_pooled in (True, False)
+    if task.reads_pooled:
+        chex.assert_trees_all_equal(task.view(jax.random.key(0), batch)[0], batch["signals"])
+        variables = task.head().init(jax.random.key(0), whole, batch["signals"], train=False)
+        bare = Encoded(whole.tokens_BLD[:, :0], whole.pooled_BD), {POOLED: whole.pooled_BD}
+        said = [task.head().apply(variables, *fed, train=False) for fed in ((whole, batch["signals"]), bare)]
+        chex.assert_trees_all_equal(*said)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -131,9 +131,11 @@ class Gather:
     samples: dict[str, int]
 
     def __call__(self, ids: np.ndarray) -> dict[str, Any]:
-        signals = {modality: self.cut(modality, ids) for modality in self.samples}
-        label = self.windows.label[ids].astype(np.int32)
-        return {"signals": signals, "label": label, "window": ids.astype(np.int32)}
+        return self.about(ids) | {"signals": {modality: self.cut(modality, ids) for modality in self.samples}}
+
+    def about(self, ids: np.ndarray) -> dict[str, Any]:
+        """What a batch says of its windows beside their signals."""
+        return {"label": self.windows.label[ids].astype(np.int32), "window": ids.astype(np.int32)}
 
     def cut(self, modality: str, ids: np.ndarray) -> np.ndarray:
         """Windows `ids` of one modality, (N, T, C)."""
@@ -158,7 +160,7 @@ class Gather:
 class TrainSource:
     """Batch k of training: this process's rows of the global batch."""
 
-    gather: Gather
+    gather: Callable[[np.ndarray], dict[str, Any]]  # a Gather, or what stands for one
     order: Order
     batch_size: int
     num_steps: int
@@ -178,7 +180,7 @@ class TrainSource:
 class EvalSource:
     """Every window of `ids` exactly once, in order; the last batch is filled up with rows of weight 0."""
 
-    gather: Gather
+    gather: Callable[[np.ndarray], dict[str, Any]]
     ids: np.ndarray
     batch_size: int
     process_index: int = 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgjax import config
 from ecgjax.config import Experiment
-from ecgjax.data import splits, staging
+from ecgjax.data import pipeline, splits, staging
 from ecgjax.data.corpus import Corpus
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
@@ -182,7 +182,8 @@ def _reconstruction(this: Run, state: State, ids: np.ndarray) -> Reconstruction 
 
 def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
     """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
-    encoder, signals = this.compiled.program.encoder, this.eval_gather(ids)["signals"]
+    corpus, encoder = this.corpus, this.compiled.program.encoder
+    signals = pipeline.make_gather(corpus.stores, corpus.eval_windows, this.experiment.data)(ids)["signals"]
 
     @jax.jit
     def look(params: Any, model_state: Any, signals: Any) -> Any:

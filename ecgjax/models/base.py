@@ -13,6 +13,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float
 
+POOLED = "pooled"  # in a batch's signals: the pooled vectors of a frozen encoder, computed beforehand
 EPSILON = 1e-5  # PyTorch's for LayerNorm (Flax would take 1e-6), so that weights carry over
 
 

@@ -20,11 +20,14 @@ class Task(Protocol):
       monitor: the metric that picks the best checkpoint.
       monitor_mode: "min" or "max".
       num_classes: of the labels it learns from; 0 where labels play no part.
+      reads_pooled: its view is the window as it is and its head reads the pooled vector alone, so that those of a
+        frozen encoder may be computed once; `signals` then holds nothing else.
     """
 
     monitor: str
     monitor_mode: str
     num_classes: int
+    reads_pooled: bool
 
     def head(self) -> nn.Module:
         """A module called as `head(encoded, signals, train=...)`; its parameters live under the root `head`."""

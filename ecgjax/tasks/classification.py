@@ -57,6 +57,7 @@ class Config:
 @dataclasses.dataclass(frozen=True)
 class Classification:
     config: Config
+    reads_pooled = True
 
     @property
     def monitor(self) -> str:

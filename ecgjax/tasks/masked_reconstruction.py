@@ -58,6 +58,7 @@ class MaskedReconstruction:
     monitor = "loss"
     monitor_mode = "min"
     num_classes = 0
+    reads_pooled = False
 
     def head(self) -> nn.Module:
         return ReconstructionHead(self.config.modality, self.config.head_hidden)

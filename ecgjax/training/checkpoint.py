@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from ecgjax.errors import UserError
 from ecgjax.training import digest, steps
+from ecgjax.training import mesh as meshes
 
 FOLDER = steps.FOLDER
 describe = steps.describe
@@ -254,9 +254,7 @@ def _is_not_orbax_error(record: std_logging.LogRecord) -> bool:
 
 def _agree(step: int | None) -> int | None:
     """Process 0's answer, on all processes."""
-    if jax.process_count() == 1:
-        return step
-    answer = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if step is None else step)))
+    answer = meshes.agree(-1 if step is None else step)
     return None if answer < 0 else answer
 
 

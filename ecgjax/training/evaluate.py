@@ -8,12 +8,13 @@ import numpy as np
 
 from ecgjax.data.pipeline import EvalSource, Gather, stream
 from ecgjax.training import mesh as meshes
+from ecgjax.training.features import Features
 from ecgjax.training.program import Compiled
 from ecgjax.training.state import State
 
 
 def evaluate(
-    compiled: Compiled, now: State, gather: Gather, ids: np.ndarray, batch_size: int, keep: int = 0
+    compiled: Compiled, now: State, gather: Gather | Features, ids: np.ndarray, batch_size: int, keep: int = 0
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """(metrics over all windows, predictions of the first `keep` of them).
 

@@ -23,10 +23,11 @@ from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
-from ecgjax.training import checkpoint, optim, workdir
+from ecgjax.training import checkpoint, features, optim, workdir
 from ecgjax.training import mesh as meshes
 from ecgjax.training.checkpoint import Checkpoints
 from ecgjax.training.evaluate import evaluate
+from ecgjax.training.features import Features
 from ecgjax.training.preemption import Preemption
 from ecgjax.training.program import Compiled, compile_program, count_parameters
 from ecgjax.training.state import State
@@ -42,7 +43,7 @@ class Run:
     corpus: Corpus
     compiled: Compiled
     source: TrainSource
-    eval_gather: Gather
+    eval_gather: Gather | Features
     rates: np.ndarray
     eval_every: int
 
@@ -68,6 +69,7 @@ def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
         with _open_checkpoints(this) as checkpoints:
             state, history = _start(this, checkpoints)
             workdir.write_config(folder, experiment)
+            this = _with_features(this, state)
             state, history = _fit(this, state, history, checkpoints, preemption)
         if history:
             state = checkpoint.restore(folder, this.compiled.abstract, which="best").state
@@ -135,6 +137,19 @@ def _start(this: Run, checkpoints: Checkpoints) -> tuple[State, list[list[float]
         )
         state = state.replace(**{name: getattr(state, name) | {"encoder": part} for name, part in found.items()})
     return state, []
+
+
+def _with_features(this: Run, state: State) -> Run:
+    """The run fed with the vectors of a frozen encoder, where the task asks for nothing else."""
+    program, experiment = this.compiled.program, this.experiment
+    if program.encoder_trains or not program.task.reads_pooled:
+        return this
+
+    def extract(gather: Gather) -> Features:
+        return features.extract(this.compiled, state, gather, experiment.data.eval_batch_size, experiment.init_from)
+
+    source = dataclasses.replace(this.source, gather=extract(this.source.gather))
+    return dataclasses.replace(this, source=source, eval_gather=extract(this.eval_gather))
 
 
 def _fit(

@@ -96,9 +96,23 @@ def to_global(batch: Any, mesh: Mesh) -> Any:
 
 
 def to_host(tree: Any) -> Any:
-    """Global arrays as NumPy on every process."""
+    """Global arrays, sharded over their first axis, as NumPy on every process."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
         tree = multihost_utils.process_allgather(tree, tiled=True)
     return jax.tree.map(np.asarray, jax.device_get(tree))
+
+
+def whole(tree: Any, mesh: Mesh) -> Any:
+    """Global arrays, however sharded, as NumPy on every process."""
+    return jax.device_get(jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree))
+
+
+def agree(value: int) -> int:
+    """Process 0's answer, on all processes."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))

@@ -27,6 +27,7 @@ class Compiled:
       init: (key) -> State.
       train_step: (state, batch, learning rate) -> (state, metrics); the state given is consumed.
       eval_step: (state, batch, number) -> (metrics, predictions).
+      encode: (state, batch) -> pooled vectors of the windows as they are.
     """
 
     mesh: Mesh
@@ -35,6 +36,7 @@ class Compiled:
     init: Callable[..., State]
     train_step: Callable[..., Any]
     eval_step: Callable[..., Any]
+    encode: Callable[..., jax.Array]
 
 
 _compiled: dict[str, Compiled] = {}  # the last program only; compiling takes longer than a fold's first steps
@@ -80,6 +82,9 @@ def _compile(experiment: Experiment, batch: Batch) -> Compiled:
     def eval_step(now: State, batch: Batch, number: jax.Array) -> Any:
         return state.eval_step(program, now, batch, number)
 
+    def encode(now: State, batch: Batch) -> jax.Array:
+        return state.encode(program, now.params, now.model_state, batch["signals"], now.key, train=False)[0].pooled_BD
+
     return Compiled(
         mesh=mesh,
         program=program,
@@ -87,6 +92,7 @@ def _compile(experiment: Experiment, batch: Batch) -> Compiled:
         init=jax.jit(init, out_shardings=placed),
         train_step=jax.jit(train_step, out_shardings=(placed, everywhere), donate_argnums=0),
         eval_step=jax.jit(eval_step, out_shardings=(everywhere, over_batch)),
+        encode=jax.jit(encode, out_shardings=over_batch),
     )
 
 

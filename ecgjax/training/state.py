@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from ecgjax.models.base import Encoded
+from ecgjax.models.base import POOLED, Encoded
 from ecgjax.tasks.base import Batch, Metrics, Task
 
 # Numbers folded into the run's key where no step is meant; no run gets that far.
@@ -66,19 +66,30 @@ def init_state(optimizer: optax.GradientTransformation, key: jax.Array, params: 
     return State(jnp.zeros((), jnp.int32), key, params, model_state, optimizer.init(params))
 
 
+def encode(
+    program: Program, params: Any, model_state: Any, signals: dict[str, jax.Array], key: jax.Array, train: bool
+) -> tuple[Encoded, dict[str, Any]]:
+    """(encoded, the encoder's model state after)."""
+    return program.encoder.apply(
+        {"params": params["encoder"], **model_state["encoder"]},
+        signals,
+        train=train,
+        rngs={"dropout": key},
+        mutable=list(model_state["encoder"]) if train else [],
+    )
+
+
 def forward(
     program: Program, params: Any, model_state: Any, signals: dict[str, jax.Array], key: jax.Array, train: bool
 ) -> tuple[Encoded, Any, dict[str, Any]]:
     """(encoded, outputs of the head, model state after)."""
     encoder_key, head_key = jax.random.split(key)
-    encoder_trains = train and program.encoder_trains
-    encoded, encoder_state = program.encoder.apply(
-        {"params": params["encoder"], **model_state["encoder"]},
-        signals,
-        train=encoder_trains,
-        rngs={"dropout": encoder_key},
-        mutable=list(model_state["encoder"]) if encoder_trains else [],
-    )
+    if POOLED in signals:
+        encoded, encoder_state = Encoded(signals[POOLED][:, None][:, :0], signals[POOLED]), {}  # no tokens
+    else:
+        encoded, encoder_state = encode(
+            program, params, model_state, signals, encoder_key, train and program.encoder_trains
+        )
     outputs, head_state = program.head.apply(
         {"params": params["head"], **model_state["head"]},
         encoded,
