@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import enum
+import functools
 import importlib.util
 import re
 import sys
@@ -101,6 +102,30 @@ def _field_type(config: Any, path: str) -> Any:
         names = ", ".join(f.name for f in dataclasses.fields(holder))
         raise UserError(f"{path} is a group of fields; set one of them: {names}.")
     return field_type
+
+
+def put(config: Any, path: str, text: str) -> None:
+    """Sets one field of a config from text, as `--config.PATH=TEXT` would.
+
+    Raises:
+      UserError: there is no such field, or the text is no value of its type.
+    """
+    field_type = _field_type(config, path)
+    *groups, name = path.split(".")
+    try:
+        value = _parser(field_type).parse(text)
+    except (ValueError, TypeError) as error:
+        raise UserError(f'{path}: "{text}" is not {_expected(field_type)}.') from error
+    setattr(functools.reduce(getattr, groups, config), name, value)
+
+
+def _parser(field_type: Any) -> flags.ArgumentParser:
+    if typing.get_origin(field_type) is tuple:
+        return TupleParser(field_type)
+    if issubclass(field_type, enum.Enum):
+        return flags.EnumClassParser(field_type, case_sensitive=False)
+    kinds = {bool: flags.BooleanParser, int: flags.IntegerParser, float: flags.FloatParser}
+    return kinds.get(field_type, flags.ArgumentParser)()
 
 
 def _type_name(cls: type) -> str:

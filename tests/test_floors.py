@@ -32,6 +32,7 @@ FLOORS = {
     "ecgjax.evaluation.apply": 6,
     "ecgjax.evaluation.protocols": 6,
     "ecgjax.evaluation.summary": 6,
+    "ecgjax.evaluation.sweeps": 6,
     "ecgjax.training": 4,
     "ecgjax.evaluation": 4,
     "ecgjax": 0,

@@ -81,6 +81,7 @@ def write_report(
     predictions: Mapping[str, Predictions] | None = None,
     reconstruction: Reconstruction | None = None,
     attention: Attention | None = None,
+    sweep: tuple[str, Sequence[Sequence[str]]] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Writes the report, whole or not at all; each section appears where its inputs exist.
@@ -94,6 +95,7 @@ def write_report(
       curves: metrics by step, as `traces.learning_curves` wants them.
       predictions: the model's first, then what it is compared with.
       reconstruction, attention: windows to look at.
+      sweep: figure and table (its head first) of the cells of a sweep.
       notes: further warnings, one sentence each.
     """
     import jinja2
@@ -115,6 +117,7 @@ def write_report(
         ),
         attention=attention
         and _figure(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
+        sweep=sweep and {"plot": _figure(sweep[0], "Score by setting."), "head": sweep[1][0], "lines": sweep[1][1:]},
         stores=[_store(manifest) for manifest in data],
         command=re.sub(r" (?='?--)", r" \\\n    ", run.get("command", "")),
         facts=[(key, value) for key, value in run.items() if key not in ("config", "command")],

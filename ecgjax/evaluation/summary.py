@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from ecgjax.data import pipeline, splits, staging
 from ecgjax.data.corpus import Corpus
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
-from ecgjax.evaluation import apply, protocols, report, tables
+from ecgjax.evaluation import apply, protocols, report, sweeps, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
+from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
 from ecgjax.evaluation.traces import Attention, Reconstruction
 from ecgjax.training.digest import write_synced
@@ -63,6 +64,32 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
     )
     _write_scores(folder, facts, found.predictions, rows)
     return tables.format_table(rows), path
+
+
+def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Sequence[str], folder: Path) -> str:
+    """Writes sweep.json, sweep.md and report.html of the cells that are done, and returns what to print."""
+    lines = sweeps.table(results)
+    facts = report.environment() | {"cells": f"{len(results)} done", "config": config.to_dict(experiment)}
+    report.write_report(
+        folder / "report.html",
+        title=f"{folder.name}: sweep",
+        run=facts,
+        sweep=(sweeps.figure(results), lines),
+        notes=[f"{len(missing)} cells are not done: {', '.join(missing[:5])}."] if missing else (),
+    )
+    cells = [
+        {"settings": r.cell.settings, "folder": r.cell.name} | {"scores": {n: _plain(s) for n, s in r.scores.items()}}
+        for r in results
+    ]
+    _write_json(folder / "sweep.json", {"run": facts, "cells": cells})
+    write_synced(
+        folder / "sweep.md", tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results))) + "\n"
+    )
+    return f"{tables.aligned(lines)}\n\nreport: {folder / 'report.html'}"
+
+
+def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
+    return {name: [score.value, score.low, score.high] for name, score in scores.items()}
 
 
 def _write_scores(

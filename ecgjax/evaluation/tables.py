@@ -85,20 +85,30 @@ def _cells(rows: Sequence[Row], columns: Sequence[str]) -> list[list[str]]:
 
 def format_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
     """Aligned columns for a terminal."""
-    cells = _cells(rows, columns)
+    return aligned(_cells(rows, columns))
+
+
+def markdown_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+    """The same table for a Markdown file."""
+    return markdown(_cells(rows, columns))
+
+
+def aligned(cells: Sequence[Sequence[str]], num_texts: int = 1) -> str:
+    """Lines of text, the first of them the head; the columns after the first `num_texts` are set to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(w) if i < num_texts else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
         )
         for line in cells
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def markdown_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
-    """The same table for a Markdown file."""
-    head, *body = _cells(rows, columns)
-    rule = ["---", *("---:" for _ in head[1:])]
+def markdown(cells: Sequence[Sequence[str]], num_texts: int = 1) -> str:
+    """The same lines for a Markdown file."""
+    head, *body = cells
+    rule = ["---"] * num_texts + ["---:"] * (len(head) - num_texts)
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in (head, rule, *body)]
     return "\n".join("| " + " | ".join(line) + " |" for line in escaped)

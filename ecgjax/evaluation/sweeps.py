@@ -1,0 +1,214 @@
+"""One experiment under several settings: its cells, which of them are done, and one table and figure of them all."""
+
+import copy
+import dataclasses
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecgjax.config import Experiment
+from ecgjax.errors import UserError
+from ecgjax.evaluation import svg
+from ecgjax.evaluation.tables import TITLES, number
+from ecgjax.training import checkpoint, workdir
+
+SCORES = ("auroc", "balanced_accuracy", "macro_f1", "accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """A field of the config and the values it takes, as text."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One setting of the fields, and the experiment it makes.
+
+    Attributes:
+      name: of its folder, made of the fields and values.
+      settings: field -> value, as text.
+    """
+
+    name: str
+    settings: dict[str, str]
+    experiment: Experiment
+
+
+def parse(text: str) -> Axis:
+    """`field=a,b,c`; a comma inside brackets parts no values, so tuples can be swept: `task.x=(a,b),(c,)`.
+
+    Raises:
+      UserError: no field or no value, or one value twice.
+    """
+    field, equals, values = text.partition("=")
+    parts = tuple(part.strip() for part in re.split(r",(?![^()]*\))", values)) if equals else ()
+    if not field or not all(parts) or not parts:
+        raise UserError(f'--sweep="{text}": give a field and its values, such as --sweep=seed=0,1,2.')
+    if len(set(parts)) < len(parts):
+        raise UserError(f'--sweep="{text}": names a value twice.')
+    return Axis(field.strip().removeprefix("config."), parts)
+
+
+def cells(
+    experiment: Experiment, axes: Sequence[Axis], together: bool, put: Callable[[Experiment, str, str], None]
+) -> list[Cell]:
+    """All settings: every combination of the axes, or their first values, their second, ... `together`.
+
+    Args:
+      put: (experiment, field, text) sets a field of the experiment.
+
+    Raises:
+      UserError: a field is swept twice, the axes to go together differ in length, or two cells would share a folder.
+    """
+    fields = [axis.field for axis in axes]
+    if twice := {field for field in fields if fields.count(field) > 1}:
+        raise UserError(f"--sweep: {min(twice)} is swept twice. Put all its values into one --sweep.")
+    lengths = {axis.field: len(axis.values) for axis in axes}
+    if together and len(set(lengths.values())) > 1:
+        raise UserError(f"--zip needs as many values of every field, but there are {lengths}.")
+    found: dict[str, Cell] = {}
+    for values in (zip if together else itertools.product)(*(axis.values for axis in axes)):
+        settings = dict(zip(fields, values, strict=True))
+        mine = copy.deepcopy(experiment)
+        for field, text in settings.items():
+            put(mine, field, text)
+        name = folder_name(settings)
+        if name in found:
+            raise UserError(f"--sweep: {found[name].settings} and {settings} would share the folder {name}.")
+        found[name] = Cell(name, settings, mine)
+    return list(found.values())
+
+
+def folder_name(settings: Mapping[str, str]) -> str:
+    """`snr_db=5,seed=0`: the last part of each field, and of a path its last part too."""
+    values = {f.rpartition(".")[2]: v if "(" in v else v.rstrip("/").rpartition("/")[2] for f, v in settings.items()}
+    return ",".join(f"{name}={_plain(value)}" for name, value in values.items())
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    value: float
+    low: float = math.nan  # of a 95 % interval over subjects, where there is one
+    high: float = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A cell that ended: its scores by row of its table (the model, baselines) and name."""
+
+    cell: Cell
+    scores: dict[str, dict[str, Score]]
+
+
+def read_result(cell: Cell, folder: Path) -> Result | None:
+    """What a cell's folder says of its scores; None where it is not done.
+
+    A cross-validation says them in results.json, a training by its best checkpoint's metrics.
+
+    Raises:
+      UserError: the folder holds a run with other settings.
+    """
+    path = folder / "results.json"
+    if path.is_file():
+        fold = copy.deepcopy(cell.experiment)
+        fold.data.split.fold = 0
+        workdir.check_same(folder / "fold_00", fold)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Result(cell, {name: _scores(found, name) for name in found["scores"]})
+    if (folder / "report.html").is_file():
+        workdir.check_same(folder, cell.experiment)
+        metrics = checkpoint.describe(folder)["metrics"]
+        return Result(cell, {"validation": {name: Score(value) for name, value in metrics.items()}})
+    return None
+
+
+def _scores(found: Mapping[str, Any], name: str) -> dict[str, Score]:
+    def value(x: float | None) -> float:
+        return math.nan if x is None else x
+
+    return {s: Score(value(x), *map(value, found["intervals"][name][s])) for s, x in found["scores"][name].items()}
+
+
+def columns(results: Sequence[Result]) -> list[str]:
+    """The scores worth showing, the one to draw first."""
+    first = next(iter(results[0].scores.values()))
+    return [score for score in SCORES if score in first] or sorted(first)
+
+
+def table(results: Sequence[Result]) -> list[list[str]]:
+    """Head and lines: the model's in every cell, then the baselines', once where the settings do not touch them."""
+    shown, names = columns(results), list(results[0].scores)
+    fields = [field.rpartition(".")[2] for field in results[0].cell.settings]
+    lines = [["", *fields, *(TITLES.get(column, column) for column in shown)]]
+    for name in names:
+        told = [
+            [*r.cell.settings.values(), *(_with_interval(r.scores[name].get(c, Score(math.nan))) for c in shown)]
+            for r in results
+            if name in r.scores
+        ]
+        same = name != names[0] and all(line[len(fields) :] == told[0][len(fields) :] for line in told)
+        lines += [[name, *["any"] * len(fields), *told[0][len(fields) :]]] if same else [[name, *t] for t in told]
+    return lines
+
+
+def _with_interval(score: Score) -> str:
+    interval = "" if math.isnan(score.low) else f" [{number(score.low)}, {number(score.high)}]"
+    return number(score.value) + interval
+
+
+def figure(results: Sequence[Result]) -> str:
+    """The first score over the first field, a series each setting of the others; baselines as faint lines."""
+    column = columns(results)[0]
+    model = next(iter(results[0].scores))
+    first = next(iter(results[0].cell.settings))
+    series: dict[str, list[tuple[str, Score]]] = {}
+    for result in results:
+        others = ", ".join(f"{f.rpartition('.')[2]}={v}" for f, v in result.cell.settings.items() if f != first)
+        series.setdefault(others, []).append((result.cell.settings[first], result.scores[model][column]))
+    labels = list(dict.fromkeys(result.cell.settings[first] for result in results))
+    numbers = _as_numbers(labels)
+    with svg.style():
+        picture, axes = svg.new(6.0, 3.2)
+        styles = itertools.product(("-", "--", ":"), (svg.MODEL, svg.WARM, svg.OTHER, svg.INK))
+        for (name, points), (dash, colour) in zip(series.items(), itertools.cycle(styles), strict=False):
+            x = [numbers[text] if numbers else labels.index(text) for text, _ in points]
+            order = sorted(range(len(x)), key=x.__getitem__)
+            x, scores = [x[i] for i in order], [points[i][1] for i in order]
+            axes.plot(x, [s.value for s in scores], marker="o", color=colour, linestyle=dash, label=name, markersize=5)
+            axes.vlines(x, [s.low for s in scores], [s.high for s in scores], color=colour, alpha=0.35, linewidth=2)
+        for name in [name for name in results[0].scores if name != model]:
+            values = [result.scores[name][column].value for result in results if name in result.scores]
+            axes.axhline(sum(values) / len(values), color=svg.FAINT, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+            axes.annotate(
+                name, (1, sum(values) / len(values)), (4, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", color=svg.FAINT, fontsize=8, va="center",
+            )  # fmt: skip
+        if not numbers:
+            axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 8 else 0)
+        elif min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) >= 10:
+            axes.set_xscale("log")
+            axes.set_xticks(sorted(numbers.values()), [f"{x:g}" for x in sorted(numbers.values())], minor=False)
+            axes.minorticks_off()
+        axes.set_xlabel(first)
+        axes.set_ylabel(TITLES.get(column, column))
+        if len(series) > 1:
+            axes.legend(frameon=False, fontsize=8)
+        return svg.render(picture, "sweep")
+
+
+def _as_numbers(labels: Sequence[str]) -> dict[str, float]:
+    try:
+        return {text: float(text) for text in labels}
+    except ValueError:
+        return {}

@@ -1,0 +1,77 @@
+"""launch.sweep from the command line: cells are ordinary runs, only missing ones are run, Slurm gets an array."""
+
+import json
+import os
+
+import pytest
+
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tiny.make_store(tmp_path_factory.mktemp("sweep") / "store")
+
+
+def arguments(store, folder, *more):
+    base = ("--config=configs/demo_pretrain.py", f"--config.data.store={store}", f"--workdir={folder}", *tiny.FLAGS)
+    return (*base, "--config.data.batch_size=8", "--config.train.num_epochs=1", *more)
+
+
+def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, run_module):
+    folder = tmp_path / "sweep"
+    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20", "--cell=1"))
+    assert run.returncode == 0, run.stderr
+    assert sorted(p.name for p in folder.iterdir()) == ["mask_span=20"]
+    assert json.loads((folder / "mask_span=20" / "config.json").read_text())["experiment"]["task"]["mask_span"] == 20
+
+    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20,40"))
+    assert run.returncode == 0, run.stderr
+    assert [line for line in run.stderr.splitlines() if line.startswith("cell ")] == [
+        "cell 1 of 3: mask_span=5",
+        "cell 3 of 3: mask_span=40",
+    ]
+    found = json.loads((folder / "sweep.json").read_text())
+    assert [cell["settings"] for cell in found["cells"]] == [{"task.mask_span": span} for span in ("5", "20", "40")]
+    assert all(cell["scores"]["validation"]["loss"][0] > 0 for cell in found["cells"])
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page and ">mask_span<" in page
+    assert run.stdout.count("validation") == 3
+
+    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20,40", "--config.seed=1"))
+    assert run.returncode == 2
+    assert "mask_span=5: holds another run" in run.stderr and "config.seed was 0 and is 1" in run.stderr
+
+
+def test_slurm_gets_an_array_of_the_cells(store, tmp_path, run_module, monkeypatch):
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho Submitted batch job 7\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    more = ("--sweep=seed=0,1,2", "--submit=slurm", "--slurm=--gres=gpu:1 --time=1:00:00")
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *more))
+    assert (run.returncode, run.stdout.strip()) == (0, "Submitted batch job 7"), run.stderr
+    script = tmp_path / "sweep" / "sweep.sbatch"
+    assert (tmp_path / "called").read_text().split() == ["--gres=gpu:1", "--time=1:00:00", str(script)]
+    text = script.read_text()
+    assert "--array=0-2" in text
+    assert "--sweep=seed=0,1,2" in text and text.rstrip().endswith("--cell=$SLURM_ARRAY_TASK_ID")
+    assert "submit" not in text and "--slurm" not in text
+    monkeypatch.setenv("PATH", "/nowhere")
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *more))
+    assert run.returncode == 2 and "sbatch: not found" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--sweep=seed=0,1", "--cell=2"), "--cell=2: there are 2 cells"),
+        (("--sweep=task.mask_spam=1",), 'no field "mask_spam"'),
+        ((), "--sweep is missing"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(store, tmp_path, run_module, more, message):
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *more))
+    assert run.returncode == 2 and message in run.stderr
+    assert not (tmp_path / "sweep").exists()

@@ -1,0 +1,132 @@
+"""Cells of a sweep: which there are, where they lie, what they say."""
+
+import dataclasses
+import math
+
+import pytest
+
+from ecgjax.config import Experiment
+from ecgjax.errors import UserError
+from ecgjax.evaluation import sweeps, tables
+from ecgjax.evaluation.sweeps import Axis, Cell, Result, Score
+from ecgjax.models import conv_transformer
+from ecgjax.tasks import masked_reconstruction
+from launch import overrides
+
+
+def experiment() -> Experiment:
+    return Experiment(task=masked_reconstruction.Config(), model=conv_transformer.Config())
+
+
+def make(*texts: str, together: bool = False) -> list[Cell]:
+    return sweeps.cells(experiment(), [sweeps.parse(text) for text in texts], together, overrides.put)
+
+
+@pytest.mark.parametrize(
+    ("text", "axis"),
+    [
+        ("seed=0,1,2", Axis("seed", ("0", "1", "2"))),
+        ("config.task.mask_span=5", Axis("task.mask_span", ("5",))),
+        ("model.strides=(4,4,2),(8,8,1)", Axis("model.strides", ("(4,4,2)", "(8,8,1)"))),
+        ("optim.multipliers=(('^encoder/',0.0),),()", Axis("optim.multipliers", ("(('^encoder/',0.0),)", "()"))),
+        ("data.store=a=b,c", Axis("data.store", ("a=b", "c"))),
+    ],
+)
+def test_values_are_parted_at_commas_outside_brackets(text, axis):
+    assert sweeps.parse(text) == axis
+
+
+@pytest.mark.parametrize("text", ["seed", "seed=", "=1", "seed=1,,2", "seed=1,1"])
+def test_what_is_no_sweep_is_refused(text):
+    with pytest.raises(UserError, match="--sweep"):
+        sweeps.parse(text)
+
+
+def test_every_combination_is_a_cell_with_its_own_experiment():
+    cells = make("task.mask_span=5,10", "seed=0,1,2")
+    assert [(c.experiment.task.mask_span, c.experiment.seed) for c in cells] == [
+        (5, 0), (5, 1), (5, 2), (10, 0), (10, 1), (10, 2),
+    ]  # fmt: skip
+    assert cells[3].name == "mask_span=10,seed=0"
+    assert cells[3].settings == {"task.mask_span": "10", "seed": "0"}
+
+
+def test_zipped_fields_go_in_step():
+    cells = make("task.mask_span=5,10", "seed=0,1", together=True)
+    assert [(c.experiment.task.mask_span, c.experiment.seed) for c in cells] == [(5, 0), (10, 1)]
+    with pytest.raises(UserError, match="--zip needs as many values"):
+        make("task.mask_span=5,10", "seed=0,1,2", together=True)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("task.mask_spam=5",), 'no field "mask_spam" in task .*Did you mean "mask_span"'),
+        (("task.mask_span=5,x",), 'task.mask_span: "x" is not a whole number'),
+        (("model.norm_order=sideways",), 'model.norm_order: "sideways" is not one of'),
+        (("model.strides=(a,b)",), 'model.strides: "\\(a,b\\)" is not'),
+        (("train.tensorboard=maybe",), "train.tensorboard: .maybe. is not true or false"),
+        (("task=1",), "task is a group of fields"),
+        (("seed=1", "seed=2"), "seed is swept twice"),
+        (("init_from=a/x,b/x",), "would share the folder init_from=x"),
+    ],
+)
+def test_every_value_is_checked_before_any_cell_runs(texts, message):
+    with pytest.raises(UserError, match=message):
+        make(*texts)
+
+
+def test_values_of_every_kind_are_set():
+    (cell,) = make(
+        "model.norm_order=pre",
+        "model.strides=(8,4,1)",
+        "train.tensorboard=false",
+        "optim.clip_norm=1",
+        "init_from=a/b",
+    )
+    e = cell.experiment
+    assert (e.model.norm_order.value, e.model.strides, e.train.tensorboard) == ("pre", (8, 4, 1), False)
+    assert (e.optim.clip_norm, type(e.optim.clip_norm), e.init_from) == (1.0, float, "a/b")
+
+
+def test_a_folder_name_holds_nothing_a_file_system_dislikes():
+    name = sweeps.folder_name({"optim.multipliers": "(('^encoder/.*', 0.0),)", "init_from": "runs/a b/x/"})
+    assert name == "multipliers=_encoder_._0.0_,init_from=x"
+
+
+def result(settings: dict[str, str], **rows: float) -> Result:
+    cell = Cell(sweeps.folder_name(settings), settings, experiment())
+    return Result(cell, {name: {"auroc": Score(value, value - 0.1, value + 0.1)} for name, value in rows.items()})
+
+
+def test_a_baseline_that_no_setting_touches_is_told_once():
+    results = [
+        result({"task.snr_db": snr, "seed": "0"}, ecgjax=value, prior=0.5, rate=other)
+        for snr, value, other in (("2", 0.6, 0.7), ("5", 0.8, 0.71))
+    ]
+    assert sweeps.table(results) == [
+        ["", "snr_db", "seed", "AUROC"],
+        ["ecgjax", "2", "0", "0.600 [0.500, 0.700]"],
+        ["ecgjax", "5", "0", "0.800 [0.700, 0.900]"],
+        ["prior", "any", "any", "0.500 [0.400, 0.600]"],
+        ["rate", "2", "0", "0.700 [0.600, 0.800]"],
+        ["rate", "5", "0", "0.710 [0.610, 0.810]"],
+    ]
+    assert tables.markdown(sweeps.table(results)).splitlines()[1] == "| --- | ---: | ---: | ---: |"
+
+
+@pytest.mark.parametrize("values", [("2", "5", "10"), ("noise", "scaling", "both")])
+def test_the_figure_shows_every_cell(values):
+    settings = [{"task.x": value, "seed": seed} for value in values for seed in "01"]
+    results = [result(each, ecgjax=0.6 + 0.05 * i, prior=0.5) for i, each in enumerate(settings)]
+    drawn = sweeps.figure(results)
+    assert drawn.startswith("<svg")
+    for text in (*values, "seed=0", "seed=1", "task.x", "AUROC", "prior"):
+        assert f">{text}<" in drawn, text
+
+
+def test_scores_without_an_interval_have_none_in_the_table():
+    bare = dataclasses.replace(
+        result({"seed": "0"}), scores={"validation": {"loss": Score(0.25), "explained": Score(math.nan)}}
+    )
+    assert sweeps.table([bare]) == [["", "seed", "explained", "loss"], ["validation", "0", "–", "0.250"]]
