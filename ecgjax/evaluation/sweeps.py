@@ -187,13 +187,7 @@ def figure(results: Sequence[Result]) -> str:
             x, scores = [x[i] for i in order], [points[i][1] for i in order]
             axes.plot(x, [s.value for s in scores], marker="o", color=colour, linestyle=dash, label=name, markersize=5)
             axes.vlines(x, [s.low for s in scores], [s.high for s in scores], color=colour, alpha=0.35, linewidth=2)
-        for name in [name for name in results[0].scores if name != model]:
-            values = [result.scores[name][column].value for result in results if name in result.scores]
-            axes.axhline(sum(values) / len(values), color=svg.FAINT, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
-            axes.annotate(
-                name, (1, sum(values) / len(values)), (4, 0), xycoords=("axes fraction", "data"),
-                textcoords="offset points", color=svg.FAINT, fontsize=8, va="center",
-            )  # fmt: skip
+        _draw_baselines(axes, results, column)
         if not numbers:
             axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 8 else 0)
         elif min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) >= 10:
@@ -205,6 +199,25 @@ def figure(results: Sequence[Result]) -> str:
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=8)
         return svg.render(picture, "sweep")
+
+
+def _draw_baselines(axes: Any, results: Sequence[Result], column: str) -> None:
+    """A faint line at each baseline's mean over the cells; lines too near for two names share one."""
+    means = []
+    for name in list(results[0].scores)[1:]:
+        values = [result.scores[name][column].value for result in results if name in result.scores]
+        means.append((sum(values) / len(values), name))
+        axes.axhline(means[-1][0], color=svg.FAINT, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+    low, high = axes.get_ylim()
+    told: list[tuple[float, str]] = []
+    for value, name in sorted(means):
+        near = told and value - told[-1][0] < 0.06 * (high - low)
+        told = [*told[:-1], (told[-1][0], f"{told[-1][1]}; {name}")] if near else [*told, (value, name)]
+    for value, names in told:
+        axes.annotate(
+            names, (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            color=svg.FAINT, fontsize=7.5, va="center",
+        )  # fmt: skip
 
 
 def _as_numbers(labels: Sequence[str]) -> dict[str, float]:
