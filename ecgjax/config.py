@@ -74,6 +74,7 @@ class Data:
     """
 
     store: str = ""
+    verify: bool = True  # compare every byte of a store with its hash before use: a second for some 500 MB
     weights: tuple[float, ...] = ()
     modalities: tuple[str, ...] = ("ecg",)
     window_s: float = 10.0

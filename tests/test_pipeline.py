@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ecgjax.data.labels import classify
 from ecgjax.data.pipeline import EvalSource, Order, TrainSource
 from ecgjax.data.windows import find_windows
 from ecgjax.errors import UserError
+from tests import tiny
 from tests.stores import alternating_labels, memory_store
 
 
@@ -118,8 +120,6 @@ def test_evaluation_sees_each_window_once_and_pads_with_weight_zero(toy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": (1.0, 2.0)}, "has 2 entries for 1 stores"),
-        ({"weights": (0.0,)}, "needs a weight above 0"),
         ({"sampling": Sampling.BALANCED, "label": Label()}, "BALANCED needs labels"),
     ],
 )
@@ -128,6 +128,49 @@ def test_what_does_not_fit_is_named(change, message):
     windows = find_windows([memory_store()], data, 10.0)
     with pytest.raises(UserError, match=message):
         pipeline.training_order(windows, np.arange(len(windows)), data, 0)
+
+
+def test_balancing_comes_before_the_weights_of_stores():
+    both = {"mood": [(r, 10.0 * i, 10.0 * i + 10, float(i % 2)) for r in range(4) for i in range(6)]}
+    calm = {"mood": [(r, 0.0, 60.0, 0.0) for r in range(4)]}
+    data = Data(weights=(3.0, 1.0), sampling=Sampling.BALANCED, label=Label(name="mood"))
+    stores = [memory_store(labels=both), memory_store(name="calm", labels=calm)]
+    windows = classify(find_windows(stores, data, 10.0), data.label)
+    ids = pipeline.training_order(windows, np.arange(len(windows)), data, 0)[0:10_000]
+    assert windows.label[ids].mean() == pytest.approx(0.5, abs=1e-3)
+    calm_ids = ids[windows.label[ids] == 0]
+    assert windows.store[calm_ids].mean() == pytest.approx(1 / 4, abs=1e-3)
+    assert not windows.store[ids[windows.label[ids] == 1]].any()
+
+
+@pytest.fixture
+def two_stores(tmp_path):
+    return [str(tiny.make_store(tmp_path / name, seed, num_subjects=1, trials=1)) for seed, name in enumerate("ab")]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [((1.0,), "has 1 entries for 2 stores"), ((1.0, 0.0), "needs a weight above 0"), ((1.0, float("nan")), "above 0")],
+)
+def test_weights_fit_the_stores(two_stores, weights, message):
+    with pytest.raises(UserError, match=message):
+        pipeline.open_stores(Data(store=",".join(two_stores), weights=weights))
+
+
+def test_a_store_is_mixed_with_others_and_not_with_itself(two_stores):
+    assert len(pipeline.open_stores(Data(store=",".join(two_stores)))) == 2
+    with pytest.raises(UserError, match="holds the same as"):
+        pipeline.open_stores(Data(store=f"{two_stores[0]},{two_stores[0]}/"))
+
+
+def test_a_flipped_byte_is_found_before_the_first_batch(two_stores):
+    path = Path(two_stores[0]) / "signals" / "ecg.npy"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged: its content is not what was written"):
+        pipeline.open_stores(Data(store=two_stores[0]))
+    assert pipeline.open_stores(Data(store=two_stores[0], verify=False))
 
 
 def test_no_store_is_named():

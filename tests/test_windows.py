@@ -127,6 +127,29 @@ def test_stores_of_different_rate_are_not_mixed():
         find_windows(stores, Data(), 10.0)
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("preprocess", {"ecg": {"low_hz": 5.0}}, "other was prepared with ecg.low_hz=5.0, toy with 0.8"),
+        ("labels", {"mood": {"classes": ("tense", "calm")}}, 'label "mood" has classes .*tense.* in other'),
+    ],
+)
+def test_stores_that_mean_different_things_are_not_mixed(part, change, message):
+    stores = [
+        memory_store(name=name, labels={"mood": [(0, 0.0, 60.0, 1.0)]}, classes={"mood": ("calm", "tense")})
+        for name in ("toy", "other")
+    ]
+    for store in stores:
+        store.manifest["preprocess"]["ecg"] = {"low_hz": 0.8, "gate": {"min_bpm": 20}}
+    find_windows(stores, Data(label=Label(name="mood")), 10.0)
+    stores[1].manifest["preprocess"]["ecg"] = {"low_hz": 0.8, "gate": {"min_bpm": 30}}
+    find_windows(stores, Data(label=Label(name="mood")), 10.0)
+    (name,) = change
+    stores[1].manifest[part][name] = stores[1].manifest[part][name] | change[name]
+    with pytest.raises(UserError, match=message):
+        find_windows(stores, Data(label=Label(name="mood")), 10.0)
+
+
 def test_excluded_subjects_are_gone():
     windows = windows_of(memory_store(), split=Split(exclude_subjects=("toy/s01",)))
     assert windows.subjects == ["toy/s00", "toy/s02", "toy/s03"]

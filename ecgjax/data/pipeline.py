@@ -8,6 +8,7 @@ iterator state.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grain
@@ -15,7 +16,7 @@ import numpy as np
 
 from ecgjax import config
 from ecgjax.config import Sampling
-from ecgjax.data.store import Store, open_store
+from ecgjax.data.store import Store, open_store, verify_store
 from ecgjax.data.windows import Windows, window_samples
 from ecgjax.errors import UserError
 
@@ -23,15 +24,33 @@ _BLOCK = 10_000  # positions over which the shares of the strata are exact; weig
 
 
 def open_stores(data: config.Data) -> list[Store]:
-    """Opens the stores of a comma-separated list.
+    """Opens the stores of a comma-separated list, and reads them whole once if `data.verify` says so.
 
     Raises:
-      UserError: none is named, or one cannot be opened.
+      UserError: none is named, one cannot be opened or is damaged, one is named twice, or the weights do not fit them.
     """
     paths = [path.strip() for path in data.store.split(",") if path.strip()]
     if not paths:
         raise UserError("data.store is empty. Name a folder made by launch.prepare: --config.data.store=DIR.")
-    return [open_store(path) for path in paths]
+    if data.weights and len(data.weights) != len(paths):
+        raise UserError(f"data.weights has {len(data.weights)} entries for {len(paths)} stores in data.store.")
+    if not all(weight > 0 for weight in data.weights):
+        raise UserError(f"data.weights={data.weights}: every store needs a weight above 0, or leave it out.")
+    stores = [open_store(path) for path in paths]
+    seen: dict[str, Store] = {}
+    for store in stores:
+        content = store.manifest["content_hash"]
+        if content in seen:
+            raise UserError(f"data.store: {store.path} holds the same as {seen[content].path}. Name it once.")
+        seen[content] = store
+        if data.verify:
+            _verify_once(store.path.resolve(), content)
+    return stores
+
+
+@functools.lru_cache
+def _verify_once(path: Path, content_hash: str) -> None:
+    verify_store(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,29 +115,25 @@ def _interleave(weights: tuple[float, ...], seed: int, block: int) -> tuple[np.n
 def training_order(windows: Windows, ids: np.ndarray, data: config.Data, seed: int) -> Order:
     """The order of training windows `ids`, by the sampling and the store weights of the config.
 
+    Balanced sampling comes first: every class has the same share, and within it the stores that have the class share
+    by their weights.
+
     Raises:
-      UserError: weights do not fit the stores, or balancing is asked for without labels.
+      UserError: there is no window, or balancing is asked for without labels.
     """
     if not len(ids):
         raise UserError(f"{data.store}: the split leaves no window to train on.")
     stores, classes = windows.store[ids], windows.label[ids]
-    if data.weights and len(data.weights) != stores.max() + 1:
-        raise UserError(f"data.weights has {len(data.weights)} entries for {stores.max() + 1} stores in data.store.")
     if data.sampling is Sampling.BALANCED and (classes < 0).any():
         raise UserError("data.sampling=BALANCED needs labels: name one in data.label.name.")
-    by_store = np.unique(stores) if data.weights else [None]
-    by_class = np.unique(classes) if data.sampling is Sampling.BALANCED else [None]
+    everyone = np.ones(len(ids), bool)
     strata, weights = [], []
-    for store in by_store:
-        for label in by_class:
-            mine = np.ones(len(ids), bool)
-            mine &= True if store is None else stores == store
-            mine &= True if label is None else classes == label
-            if mine.any():
-                strata.append(ids[mine])
-                weights.append(float(data.weights[store]) if data.weights else 1.0)
-    if min(weights) <= 0:
-        raise UserError(f"data.weights={data.weights}: every store needs a weight above 0, or leave it out.")
+    for of_class in [classes == c for c in np.unique(classes)] if data.sampling is Sampling.BALANCED else [everyone]:
+        having = np.unique(stores[of_class])
+        total = sum(data.weights[s] for s in having) if data.weights else 1.0
+        for s in having if data.weights else [None]:
+            strata.append(ids[of_class & (everyone if s is None else stores == s)])
+            weights.append(1.0 if s is None else data.weights[s] / total)
     return Order(tuple(strata), tuple(weights), seed)
 
 

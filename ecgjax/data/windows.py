@@ -97,6 +97,22 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
         if len(kinds) > 1:
             told = "; ".join(f"{s.path} has {rate} Hz, {channels} channels" for (rate, channels), s in kinds.items())
             raise UserError(f'data.store: "{modality}" differs between stores: {told}. Prepare them alike.')
+        for store in stores[1:]:
+            first, other = (s.manifest["preprocess"][modality] for s in (stores[0], store))
+            for field, (here, there) in config.diff(first, other).items():
+                if not field.startswith("gate"):
+                    raise UserError(
+                        f"data.store: {store.path} was prepared with {modality}.{field}={there}, {stores[0].path} with "
+                        f"{here}. Prepare them alike: --config.preprocess.{modality}.{field}=..."
+                    )
+    for store in stores[1:] if data.label.name else ():
+        said = [s.manifest["labels"].get(data.label.name) for s in (stores[0], store)]
+        if None not in said and (changes := config.diff(*said)):
+            field, (here, there) = next(iter(changes.items()))
+            raise UserError(
+                f'data.store: label "{data.label.name}" has {field} {there} in {store.path} and {here} in '
+                f"{stores[0].path}: they do not mean the same."
+            )
 
 
 def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]:

@@ -26,6 +26,7 @@ LOCK = "lock"
 MAY_CHANGE = (
     "mesh",
     "data.store",  # the path; what it holds is compared when the checkpoint is restored
+    "data.verify",
     "data.eval_batch_size",
     "train.log_every_steps",
     "train.checkpoint_every_steps",
