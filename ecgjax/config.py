@@ -98,7 +98,7 @@ class Schedule(enum.Enum):
     CONSTANT = "constant"
     LINEAR = "linear"  # to zero at the end
     COSINE = "cosine"  # to zero at the end
-    STEP = "step"  # times decay_factor every decay_epochs
+    STEP = "step"  # times decay_factor every decay_epochs, or every decay_steps
 
 
 @dataclasses.dataclass
@@ -108,6 +108,7 @@ class Optim:
     schedule: Schedule = Schedule.LINEAR
     warmup_epochs: float = 0.0
     decay_epochs: float = 45.0
+    decay_steps: int = 0  # for papers that count so; 0 goes by decay_epochs
     decay_factor: float = 0.65
     b1: float = 0.9
     b2: float = 0.999
@@ -160,7 +161,8 @@ _POSITIVE = (
     "train.eval_every_epochs", "train.checkpoint_every_steps", "train.keep_last",
 )  # fmt: skip
 _NOT_NEGATIVE = (
-    "optim.warmup_epochs", "optim.weight_decay", "optim.clip_norm", "train.keep_best", "train.patience_epochs", "seed",
+    "optim.warmup_epochs", "optim.decay_steps", "optim.weight_decay", "optim.clip_norm", "train.keep_best",
+    "train.patience_epochs", "seed",
 )  # fmt: skip
 
 

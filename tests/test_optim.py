@@ -55,6 +55,17 @@ def test_rate_of_every_step(schedule, expected, warmup):
     np.testing.assert_allclose(rates, 0.2 * np.concatenate([ramp, expected]), rtol=1e-6, atol=1e-8)
 
 
+def test_a_staircase_can_be_counted_in_steps():
+    optim = Optim(schedule=Schedule.STEP, learning_rate=1e-3, decay_steps=10_000, decay_factor=0.9, decay_epochs=1)
+    rates = learning_rates(optim, 20_001, steps_per_epoch=6.4)
+    np.testing.assert_allclose(
+        rates[[0, 9_999, 10_000, 19_999, 20_000]], 1e-3 * 0.9 ** np.array([0, 0, 1, 1, 2]), rtol=1e-6
+    )
+    optim.decay_steps = -1
+    with pytest.raises(UserError, match="optim.decay_steps=-1"):
+        config.check(Experiment(task=None, model=None, optim=optim))
+
+
 @pytest.mark.parametrize("schedule", Schedule)
 @pytest.mark.parametrize(("steps", "warmup_epochs"), [(1, 5.0), (7, 0.33)])
 def test_as_many_rates_as_steps_whatever_the_warmup(schedule, steps, warmup_epochs):
@@ -99,6 +110,29 @@ def test_decay_acts_on_kernels_alone(optimizer):
         decayed, plain = with_decay[root][layer], without[root][layer]
         np.testing.assert_array_equal(decayed["bias"], plain["bias"])
         assert (np.abs(decayed["kernel"] - plain["kernel"]) > 1e-3).any()
+
+
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_biases_of_stacked_layers_do_not_decay(optimizer):
+    params, grad = trees(2, np.float32)
+    for tree in (params, grad):
+        tree["head"]["out"]["bias"] = tree["head"]["out"]["bias"][None]
+    with_decay, without = (run(Optim(optimizer=optimizer, weight_decay=d), params, [grad] * 5)[0][-1] for d in (0.5, 0))
+    np.testing.assert_array_equal(with_decay["head"]["out"]["bias"], without["head"]["out"]["bias"])
+
+
+@pytest.mark.parametrize("optimizer", [Optimizer.ADAM, Optimizer.SGD])
+def test_decay_is_the_slope_of_half_the_squares_of_kernels(optimizer):
+    params, *grads = trees(1 + len(RATES))
+
+    def squares(p):
+        return 0.5e-2 * (jnp.sum(p["encoder"]["dense"]["kernel"] ** 2) + jnp.sum(p["head"]["out"]["kernel"] ** 2))
+
+    with jax.enable_x64(True):
+        decayed, _ = run(Optim(optimizer=optimizer, weight_decay=1e-2), params, grads)
+        slopes = [jax.grad(squares)(before) for before in (params, *decayed[:-1])]
+        with_term = [jax.tree.map(jnp.add, *pair) for pair in zip(grads, slopes, strict=True)]
+        assert_close(run(Optim(optimizer=optimizer), params, with_term)[0][-1], decayed[-1])
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

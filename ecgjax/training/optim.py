@@ -25,7 +25,7 @@ def learning_rates(optim: config.Optim, num_steps: int, steps_per_epoch: float) 
         case Schedule.COSINE:
             main = optax.cosine_decay_schedule(peak, rest)
         case Schedule.STEP:
-            every = max(round(optim.decay_epochs * steps_per_epoch), 1)
+            every = optim.decay_steps or max(round(optim.decay_epochs * steps_per_epoch), 1)
             main = optax.exponential_decay(peak, every, optim.decay_factor, staircase=True)
     # From peak / warmup rather than 0: a first step that changes nothing would be a step lost.
     start = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
@@ -50,8 +50,8 @@ def make_optimizer(optim: config.Optim, params: Any) -> optax.GradientTransforma
 
     Frozen parameters take no part, neither in the clipped norm nor in memory.
 
-    Weight decay acts on arrays of two axes or more: added to the gradient (L2) for Adam and SGD, to the update for
-    AdamW.
+    Weight decay acts on arrays of two axes or more that are no bias: added to the gradient for Adam and SGD, which is
+    the slope of a term of half the squares in the loss (L2), and to the update for AdamW.
 
     Raises:
       UserError: a multiplier's regex matches no parameter, or all parameters are frozen.
@@ -65,8 +65,7 @@ def make_optimizer(optim: config.Optim, params: Any) -> optax.GradientTransforma
     if not any(jax.tree.leaves(factors)):
         raise UserError("optim.multipliers freeze every parameter; nothing is left to train.")
 
-    kernels = lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)  # noqa: E731
-    decay = [optax.add_decayed_weights(optim.weight_decay, mask=kernels)] if optim.weight_decay else []
+    decay = [optax.add_decayed_weights(optim.weight_decay, mask=_decays)] if optim.weight_decay else []
     match optim.optimizer:
         case Optimizer.ADAM:
             parts = [*decay, optax.scale_by_adam(optim.b1, optim.b2)]
@@ -78,6 +77,11 @@ def make_optimizer(optim: config.Optim, params: Any) -> optax.GradientTransforma
     groups = jax.tree.map(lambda factor: "train" if factor else "freeze", factors)
     spread = optax.stateless(lambda updates, _: jax.tree.map(lambda u, f: u * f, updates, _trained(factors, groups)))
     return optax.partition({"train": optax.chain(*clip, *parts, spread), "freeze": optax.set_to_zero()}, groups)
+
+
+def _decays(params: Any) -> Any:
+    """By name too: the biases of stacked layers have two axes."""
+    return jax.tree_util.tree_map_with_path(lambda keys, x: x.ndim > 1 and not path_of(keys).endswith("bias"), params)
 
 
 def _trained(factors: Any, groups: Any) -> Any:
