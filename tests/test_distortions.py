@@ -202,15 +202,11 @@ def test_any_five_of_nine_pieces_are_stretched_and_every_start_but_the_last_is_d
     np.testing.assert_allclose(np.bincount(start) / 4000, 1 / 19, atol=0.015)
 
 
-def test_a_warp_that_fits_the_window_starts_at_its_start():
-    for samples, how in ((240, FILL), (2567, SHORT)):
-        assert not np.asarray(Warp.of(samples, how).draw(KEY, 50)[1]).any()
-
-
 def test_a_warp_shorter_than_the_window_holds_its_last_value():
     x = windows(2567)
     found = jitted(Distortion.TIME_WARP, x, how=SHORT)
-    assert Warp.of(2567, SHORT).warped == 2564
+    warp = Warp.of(2567, SHORT)
+    assert warp.warped == 2564 and not np.asarray(warp.draw(KEY, 50)[1]).any()
     assert (found[:, 2563:] == found[:, 2563:2564]).all() and (found[:, 2562] != found[:, 2563]).all()
 
 
@@ -222,6 +218,14 @@ def test_the_same_key_gives_the_same_bits_and_every_window_its_own_draws(kind):
     by_chance = kind in CHANCE
     assert (first != other).any() == by_chance
     assert all((first[a] != first[b]).any() == by_chance for a, b in itertools.combinations(range(3), 2))
+
+
+def test_each_kind_has_a_key_by_its_place_so_that_kinds_added_later_change_nothing():
+    x = jnp.asarray(windows())
+    noisy = add_noise(x, jax.random.normal(jax.random.fold_in(KEY, 0), x.shape), 15.0)
+    np.testing.assert_allclose(jitted(Distortion.NOISE, x), noisy, rtol=1e-5, atol=1e-5)
+    moved = permute(x, draw_orders(jax.random.fold_in(KEY, 4), len(x), 20))
+    np.testing.assert_array_equal(jitted(Distortion.PERMUTATION, x), moved)
 
 
 @pytest.mark.parametrize("kind", Distortion)
@@ -292,7 +296,7 @@ def test_strengths_out_of_range_are_refused_by_name(field, value):
     [
         (Distortion.PERMUTATION, 19, Strengths(), "task.permutation_pieces=20: a window has only 19 .*data.window_s"),
         (Distortion.TIME_WARP, 8, Strengths(), "task.warp_pieces=9: a window has only 8 samples.*data.window_s"),
-        (Distortion.TIME_WARP, 240, dataclasses.replace(FILL, warp_stretch=2.0), "task.warp_stretch=2.0: the str"),
+        (Distortion.TIME_WARP, 240, dataclasses.replace(FILL, warp_stretch=1.84), "task.warp_stretch=1.84: the s"),
         (Distortion.TIME_WARP, 2**20, Strengths(warp_pieces=2), "task.warp_pieces=2: pieces of 524288 .* too long"),
     ],
 )  # fmt: skip

@@ -155,3 +155,8 @@ def test_classes_of_data_and_task_must_fit(store, tmp_path):
     experiment.task.num_classes, experiment.task.loss = 3, type(experiment.task.loss).SOFTMAX
     with pytest.raises(UserError, match="task.num_classes=3, but the label has 2 classes: calm, aroused"):
         loop.run(experiment, tmp_path)
+
+
+def test_a_ratio_over_nothing_is_no_number_and_no_crash():
+    means = loop._means({"f1/noise": (np.float32(0), np.float32(0)), "loss": (np.float32(1), np.float32(4))})
+    assert np.isnan(means["f1/noise"]) and means["loss"] == 0.25

@@ -208,8 +208,9 @@ def test_gain_is_paired_by_subject():
 def test_curves_need_two_finite_points_and_leave_out_the_learning_rate():
     assert learning_curves([]) == ""
     assert learning_curves([{"step": 1, "train/loss": 1.0}, {"step": 2, "train/loss": np.nan}]) == ""
-    svg = learning_curves(CURVES)
-    assert ">loss<" in svg and "learning rate" not in svg
+    parts = [row | {"validation/accuracy": 0.5, "validation/accuracy/noise": 0.5} for row in CURVES]
+    svg = learning_curves(parts)
+    assert ">loss<" in svg and ">accuracy<" in svg and "learning rate" not in svg and "noise" not in svg
 
 
 @pytest.mark.parametrize(("seconds", "num_classes"), [(30, 2), (30, 3), (4000, 2)])

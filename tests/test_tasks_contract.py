@@ -31,10 +31,16 @@ def some_batch(num_real: int = BATCH, seed: int = 0) -> dict:
     return jax.tree.map(jnp.asarray, batch)
 
 
-def encoded(seed: int = 0) -> Encoded:
-    rng = np.random.default_rng(seed)
-    shapes = (BATCH, TOKENS, WIDTH), (BATCH, WIDTH)
+def encoded(signals: dict, seed: int = 0) -> Encoded:
+    """Some vectors for as many rows as the task's view has."""
+    rng, rows = np.random.default_rng(seed), signals["ecg"].shape[0]
+    shapes = (rows, TOKENS, WIDTH), (rows, WIDTH)
     return Encoded(*(jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes))
+
+
+def rows_of(tree, windows: slice):
+    """The rows that belong to some of the windows, all versions of each."""
+    return jax.tree.map(lambda x: x.reshape(BATCH, -1, *x.shape[1:])[windows].reshape(-1, *x.shape[1:]), tree)
 
 
 @functools.cache
@@ -45,10 +51,10 @@ def outputs_and_targets(name: str, train: bool = False):
     @jax.jit
     def run(key):
         signals, targets = task.view(key, some_batch())
-        variables = head.init(key, encoded(), signals, train=False)
+        variables = head.init(key, encoded(signals), signals, train=False)
         assert set(variables) == {"params"}
         rngs = {"dropout": key} if train else None
-        return head.apply(variables, encoded(), signals, train=train, rngs=rngs), targets
+        return head.apply(variables, encoded(signals), signals, train=train, rngs=rngs), targets
 
     return run(jax.random.key(0))
 
@@ -66,18 +72,31 @@ def test_is_hashable_and_does_not_follow_its_config(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_view_keeps_shapes_and_draws_from_the_key_alone(name):
+def test_the_view_is_one_or_more_versions_of_each_window_and_draws_from_the_key_alone(name):
     view, batch = jax.jit(make(name).view), some_batch()
     first, again = (view(jax.random.key(1), batch) for _ in range(2))
     chex.assert_trees_all_equal(first, again)
-    chex.assert_trees_all_equal_shapes_and_dtypes(first[0], batch["signals"])
-    for leaf in jax.tree.leaves(first[1]):
-        assert leaf.shape[0] == BATCH
+    assert list(first[0]) == list(batch["signals"])
+    seen, given = first[0]["ecg"], batch["signals"]["ecg"]
+    assert seen.shape[1:] == given.shape[1:] and seen.dtype == given.dtype
+    assert seen.shape[0] % BATCH == 0
+    for leaf in jax.tree.leaves(first):
+        assert leaf.shape[0] == seen.shape[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_of_a_window_stands_where_the_window_stood(name):
+    """So that windows dealt to several devices stay there."""
+    view, batch = jax.jit(make(name).view), some_batch()
+    other = batch | {"signals": {"ecg": batch["signals"]["ecg"].at[2].add(1.0)}}
+    ours, theirs = (view(jax.random.key(1), b)[0]["ecg"].reshape(BATCH, -1) for b in (batch, other))
+    np.testing.assert_array_equal(np.flatnonzero((ours != theirs).any(1)), [2])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_that_reads_pooled_vectors_needs_nothing_else(name):
-    task, batch, whole = make(name), some_batch(), encoded()
+    task, batch = make(name), some_batch()
+    whole = encoded(batch["signals"])
     assert task.reads_pooled in (True, False)
     if task.reads_pooled:
         chex.assert_trees_all_equal(task.view(jax.random.key(0), batch)[0], batch["signals"])
@@ -104,9 +123,7 @@ def test_the_monitored_metric_exists_and_the_loss_is_its_mean(name):
 def test_metrics_of_parts_add_up_to_the_whole(name):
     task, both = make(name), outputs_and_targets(name)
     whole = task.loss(*both, jnp.ones(BATCH))[1]
-    parts = [
-        task.loss(*jax.tree.map(lambda x, s=s: x[s], both), jnp.ones(BATCH)[s])[1] for s in (slice(2), slice(2, None))
-    ]
+    parts = [task.loss(*rows_of(both, s), jnp.ones(BATCH)[s])[1] for s in (slice(2), slice(2, None))]
     chex.assert_trees_all_close(jax.tree.map(jnp.add, *parts), whole, rtol=1e-5)
 
 
@@ -115,12 +132,14 @@ def test_padding_counts_for_nothing_at_all(name):
     task = make(name)
     outputs, targets = outputs_and_targets(name)
     weight = jnp.asarray(some_batch(num_real=4)["weight"])
-    spoilt = jax.tree.map(lambda x: x.at[4:].set(x[2:4]), (outputs, targets))  # other rows where padding stood
+    both = outputs, targets
+    real, other = rows_of(both, slice(4)), rows_of(both, slice(2, 4))
+    spoilt = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), real, other)  # other rows where padding stood
     scored = jax.jit(lambda both: task.loss(*both, weight))
     chex.assert_trees_all_equal(scored((outputs, targets)), scored(spoilt))
     slope = jax.grad(lambda outputs: task.loss(outputs, targets, weight)[0])(outputs)
-    assert slope[:4].any()
-    assert not slope[4:].any()
+    assert rows_of(slope, slice(4)).any()
+    assert not rows_of(slope, slice(4, None)).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,12 +165,12 @@ def test_predictions_are_one_a_window(name):
 def test_all_of_the_heads_parameters_learn(name):
     task, head = make(name), make(name).head()
     signals, targets = task.view(jax.random.key(0), some_batch())
-    variables = head.init(jax.random.key(0), encoded(), signals, train=False)
+    variables = head.init(jax.random.key(0), encoded(signals), signals, train=False)
 
     @jax.jit
     @jax.grad
     def slope(variables):
-        return task.loss(head.apply(variables, encoded(), signals, train=False), targets, jnp.ones(BATCH))[0]
+        return task.loss(head.apply(variables, encoded(signals), signals, train=False), targets, jnp.ones(BATCH))[0]
 
     gradients = jax.tree_util.tree_leaves_with_path(slope(variables))
     assert not [jax.tree_util.keystr(path) for path, leaf in gradients if not leaf.any()]

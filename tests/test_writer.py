@@ -121,7 +121,7 @@ def drive(tmp_path, monkeypatch, stream):
             now[0] += 1.5
             writer.waited(0.3)
             writer.train(step, {"loss": 0.25}, batch_size=6, window_s=10.0)
-        writer.evaluation(10, {"accuracy": 0.75})
+        writer.evaluation(10, {"accuracy": 0.75, "accuracy/noise": 0.5})
     return stream.getvalue()
 
 

@@ -44,7 +44,8 @@ def learning_curves(rows: Sequence[dict]) -> str:
     """One panel a metric, with training and validation in it, one thin line a fold.
 
     Rows hold "step" and numbers named "train/loss", "validation/accuracy", ...; "fold" may tell runs apart. Other
-    names, and the learning rate, are not drawn. Returns "" where no metric has two points.
+    names, the learning rate, and parts of a metric ("accuracy/noise") are not drawn. Returns "" where no metric has two
+    points.
     """
     series = _series(rows)
     names = sorted({metric for _, metric, _ in series}, key=lambda n: (n != "loss", n))[:6]
@@ -74,7 +75,7 @@ def _series(rows: Sequence[dict]) -> dict[tuple, tuple[list, list]]:
     for row in rows:
         for name, value in row.items():
             split, _, metric = name.partition("/")
-            if split in ("train", "validation") and metric != "learning_rate":
+            if split in ("train", "validation") and metric != "learning_rate" and "/" not in metric:
                 steps, values = series.setdefault((split, metric, row.get("fold", 0)), ([], []))
                 steps.append(row["step"])
                 values.append(value)

@@ -10,7 +10,9 @@ import jax
 from flax import linen as nn
 
 Batch = dict[str, Any]  # signals: {modality: (B, T, C)}, label: (B,), weight: (B,) 1 or 0 for padding, window: (B,)
-Metrics = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count), so that batches and hosts add up
+# name -> (sum, count), so that batches and hosts add up; a ratio whose count is 0 is undefined. A name "accuracy/noise"
+# is a part of "accuracy": logged, but not drawn.
+Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
 
 class Task(Protocol):
@@ -34,13 +36,27 @@ class Task(Protocol):
         ...
 
     def view(self, key: jax.Array, batch: Batch) -> tuple[dict[str, jax.Array], Any]:
-        """(signals for the encoder, targets for the loss). Random draws come from `key` alone."""
+        """(signals for the encoder, targets for the loss). Random draws come from `key` alone.
+
+        All their first axes are B, or M x B where the task makes M versions of a window: those of one window stand
+        together, so that a batch dealt to several devices stays where it is.
+
+        Raises:
+          UserError: windows of these shapes do not suit the task; only shapes may decide it.
+        """
         ...
 
     def loss(self, outputs: Any, targets: Any, weight_B: jax.Array) -> tuple[jax.Array, Metrics]:
-        """Scalar loss over the real examples (weight 1) and metrics as (sum, count)."""
+        """Scalar loss over the real examples (weight 1) and metrics as (sum, count).
+
+        `weight_B` is that of the windows, and of each one's versions.
+        """
         ...
 
     def predict(self, outputs: Any, targets: Any) -> dict[str, jax.Array]:
-        """What evaluation keeps of each window, first axis B: probabilities, reconstructions, ..."""
+        """What evaluation keeps of each window, first axis B: probabilities, reconstructions, ...
+
+        Reports know "probability" (B, N) of the label's classes; "reconstruction", "target" and "mask"; "version" and
+        "version_probability", see `transform_recognition`.
+        """
         ...

@@ -222,7 +222,8 @@ def best_step(history: list[list[float]], mode: str) -> int:
 
 
 def _means(metrics: dict[str, Any]) -> dict[str, float]:
-    return {name: float(total) / float(count) for name, (total, count) in jax.device_get(metrics).items()}
+    pairs = jax.device_get(metrics).items()
+    return {name: float(total) / float(count) if count else math.nan for name, (total, count) in pairs}
 
 
 def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:

@@ -56,6 +56,7 @@ def compile_program(experiment: Experiment, batch: Batch) -> Compiled:
 def _compile(experiment: Experiment, batch: Batch) -> Compiled:
     mesh = meshes.make_mesh(experiment.mesh)
     task = experiment.task.make()
+    jax.eval_shape(task.view, jax.random.key(0), batch)  # a window that does not suit the task is refused at once
     program = Program(experiment.model.make(), task.head(), task)
 
     def init_variables(key: jax.Array) -> Any:

@@ -81,7 +81,8 @@ class Writer:
         self._write(step, "eval", metrics, {})
         self.sync()
         if self._line:
-            self._line.note(f"step {step}: " + ", ".join(f"{k} {_short(v)}" for k, v in metrics.items()))
+            whole = {name: value for name, value in metrics.items() if "/" not in name}
+            self._line.note(f"step {step}: " + ", ".join(f"{k} {_short(v)}" for k, v in whole.items()))
         self._mark(step)
 
     def sync(self) -> None:
