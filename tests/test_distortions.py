@@ -10,19 +10,8 @@ import numpy as np
 import pytest
 
 from ecgjax.errors import UserError
-from ecgjax.tasks.distortions import (
-    Distortion,
-    Squeeze,
-    Strengths,
-    Warp,
-    add_noise,
-    distort,
-    draw_orders,
-    one_version,
-    permutation_pieces,
-    permute,
-    versions,
-)
+from ecgjax.tasks import distortions
+from ecgjax.tasks.distortions import Distortion, Squeeze, Strengths, Warp, distort
 
 # (samples, channels, strengths): as published, odd lengths and two leads, and 60 s at 4 Hz with other strengths.
 FILL = Strengths(permutation_pieces=10, warp_squeeze=Squeeze.FILL)
@@ -90,8 +79,8 @@ def warped(x_TC, is_stretched_P, start, how):
 def test_permutation_moves_the_pieces_as_drawn(case):
     samples, channels, how = CASES[case]
     x = windows(samples, channels)
-    order = draw_orders(KEY, len(x), permutation_pieces(samples, how.permutation_pieces))
-    found = jax.jit(permute)(x, order)
+    order = distortions.draw_orders(KEY, len(x), distortions.permutation_pieces(samples, how.permutation_pieces))
+    found = jax.jit(distortions.permute)(x, order)
     np.testing.assert_array_equal(found, [permuted(*pair) for pair in zip(x, np.asarray(order), strict=True)])
 
 
@@ -108,7 +97,7 @@ def test_time_warp_resamples_the_pieces_as_drawn(case):
 def test_noise_has_the_power_of_its_window_over_the_ratio():
     x = windows(channels=2) * np.array([1.0, 30.0], np.float32)  # leads of unlike size
     normal = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
-    found = jax.jit(lambda x, n: add_noise(x, n, 15.0))(x, normal)
+    found = jax.jit(lambda x, n: distortions.add_noise(x, n, 15.0))(x, normal)
     sigma = np.sqrt((x.astype(np.float64) ** 2).mean(1, keepdims=True) / 10**1.5)
     np.testing.assert_allclose(found, x + sigma * normal, rtol=1e-6, atol=1e-5)
 
@@ -156,7 +145,7 @@ def test_done_twice_is_undone(kind):
     ],
 )
 def test_pieces_of_a_permutation(samples, asked, pieces, lost):
-    assert permutation_pieces(samples, asked) == pieces
+    assert distortions.permutation_pieces(samples, asked) == pieces
     x = 1 + np.arange(samples, dtype=np.float32)[None, :, None]
     found = jitted(Distortion.PERMUTATION, x, how=Strengths(permutation_pieces=asked))[0, :, 0]
     kept = samples - lost
@@ -187,7 +176,7 @@ def test_lengths_of_a_time_warp(samples, how, lengths, whole):
 
 
 def test_orders_are_permutations_and_all_equally_likely():
-    orders = np.asarray(draw_orders(KEY, 6000, 3))
+    orders = np.asarray(distortions.draw_orders(KEY, 6000, 3))
     found, count = np.unique(orders, axis=0, return_counts=True)
     assert sorted(map(tuple, found.tolist())) == sorted(itertools.permutations(range(3)))
     np.testing.assert_allclose(count / 6000, 1 / 6, atol=0.02)
@@ -222,9 +211,9 @@ def test_the_same_key_gives_the_same_bits_and_every_window_its_own_draws(kind):
 
 def test_each_kind_has_a_key_by_its_place_so_that_kinds_added_later_change_nothing():
     x = jnp.asarray(windows())
-    noisy = add_noise(x, jax.random.normal(jax.random.fold_in(KEY, 0), x.shape), 15.0)
+    noisy = distortions.add_noise(x, jax.random.normal(jax.random.fold_in(KEY, 0), x.shape), 15.0)
     np.testing.assert_allclose(jitted(Distortion.NOISE, x), noisy, rtol=1e-5, atol=1e-5)
-    moved = permute(x, draw_orders(jax.random.fold_in(KEY, 4), len(x), 20))
+    moved = distortions.permute(x, distortions.draw_orders(jax.random.fold_in(KEY, 4), len(x), 20))
     np.testing.assert_array_equal(jitted(Distortion.PERMUTATION, x), moved)
 
 
@@ -259,7 +248,7 @@ def test_windows_are_distorted_each_on_its_own(kind):
 def test_versions_are_the_original_and_each_distortion_whatever_the_others():
     samples, channels, how = CASES["odd"]
     x, kinds = windows(samples, channels), tuple(Distortion)
-    every = np.asarray(jax.jit(lambda x: versions(x, KEY, kinds, how))(x))
+    every = np.asarray(jax.jit(lambda x: distortions.versions(x, KEY, kinds, how))(x))
     assert every.shape == (4, 7, samples, channels) and every.dtype == np.float32
     np.testing.assert_array_equal(every[:, 0], x)
     for number, kind in enumerate(kinds, 1):
@@ -269,8 +258,8 @@ def test_versions_are_the_original_and_each_distortion_whatever_the_others():
 
 def test_one_version_is_that_row_of_all_versions():
     x, kinds, version = windows(batch=6), (Distortion.TIME_WARP, Distortion.NOISE), jnp.asarray([0, 1, 2, 2, 1, 0])
-    every = jax.jit(lambda x: versions(x, KEY, kinds, Strengths()))(x)
-    one = jax.jit(lambda x: one_version(x, version, KEY, kinds, Strengths()))(x)
+    every = jax.jit(lambda x: distortions.versions(x, KEY, kinds, Strengths()))(x)
+    one = jax.jit(lambda x: distortions.one_version(x, version, KEY, kinds, Strengths()))(x)
     np.testing.assert_allclose(one, every[np.arange(6), version], rtol=1e-6, atol=1e-6)
 
 

@@ -10,6 +10,7 @@ import pytest
 from test_metrics import made_up
 
 from ecgjax.evaluation import report, tables
+from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.report import Attention, Reconstruction, write_report
 from ecgjax.evaluation.traces import learning_curves, trace_png
 
@@ -86,6 +87,7 @@ def everything() -> dict:
         "predictions": {"net": skilled(0.3), "heart rate": skilled(0.0)},
         "reconstruction": Reconstruction(signal_KT, rng.random((2, 256)) < 0.1, signal_KT, 128.0),
         "attention": Attention(signal_KT, np.full((2, 2, 16), 1 / 16), 128.0, ("a", "b")),
+        "recognised": Recognition(("original", "noise"), np.arange(4) % 2, rng.random((4, 2)), signal_KT, 128.0),
         "notes": ["A note."],
     }
 
@@ -93,9 +95,17 @@ def everything() -> dict:
 def test_everything_is_shown_in_a_well_formed_page(tmp_path):
     page = page_of(tmp_path, **everything())
     figures = [a["aria-label"] for tag, a in page.tags if tag == "div" and a.get("role") == "img"]
-    assert len(figures) == 8 and all(figures)
+    assert len(figures) == 11 and all(figures)
     assert len(page.ids) == len(set(page.ids)), "an id is used twice"
-    for word in ("Scores", "Folds and subjects", "Training", "Reconstruction", "Where the model looks", "A note."):
+    for word in (
+        "Scores",
+        "Folds and subjects",
+        "Training",
+        "Reconstruction",
+        "Where the model looks",
+        "Telling",
+        "A note.",
+    ):
         assert word in page.text
     assert "python -m x \\ --a=1 \\ '--b=(1, 2)'" in page.text
     assert "optim.rate 0.01" in page.text and "seed 7" in page.text
@@ -107,7 +117,7 @@ def test_everything_is_shown_in_a_well_formed_page(tmp_path):
 def test_sections_without_input_are_absent(tmp_path):
     page = page_of(tmp_path, curves=CURVES)
     assert "0.6667 lowest validation loss, at step 3" in page.text
-    for word in ("Scores", "Reconstruction", "Where the model looks", "Data", "Before you believe it"):
+    for word in ("Scores", "Reconstruction", "Where the model looks", "Telling", "Data", "Before you believe it"):
         assert word not in page.text
 
 

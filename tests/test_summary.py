@@ -104,14 +104,14 @@ def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained)
 def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     this = pretrained[0]
     state = this.compiled.init(jax.random.key(0))
-    found = summary._attention(this, state, summary._some_windows(this))
+    found = summary._attention(this, state, summary._some_windows(this, 3))
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
     assert (found.weight_KHL > 0).all() and (found.weight_KHL.sum(-1) < 1).all(), "CLS looks at itself too"
 
 
 def test_pictures_show_people_kept_aside_where_there_are_any(pretrained):
     this = pretrained[0]
-    assert set(summary._some_windows(this)) <= set(this.corpus.validation.tolist())
+    assert set(summary._some_windows(this, 3)) <= set(this.corpus.validation.tolist())
 
 
 def test_files_of_an_evaluation_agree(store, tmp_path):
@@ -156,4 +156,4 @@ def test_a_report_without_validation_shows_training_windows(pretrained):
     this = copy.copy(pretrained[0])
     object.__setattr__(this, "corpus", copy.copy(this.corpus))
     object.__setattr__(this.corpus, "validation", this.corpus.validation[:0])
-    assert len(summary._some_windows(this)) == 3
+    assert len(summary._some_windows(this, 3)) == 3

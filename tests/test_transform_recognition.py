@@ -9,10 +9,12 @@ from jax.sharding import NamedSharding
 
 from ecgjax import config
 from ecgjax.errors import UserError
+from ecgjax.evaluation import recognition, summary
 from ecgjax.models.base import Encoded
 from ecgjax.tasks.distortions import Distortion
 from ecgjax.tasks.transform_recognition import Config, RecognitionHeads, Versions
 from ecgjax.training import loop, mesh
+from ecgjax.training.evaluate import evaluate
 from ecgjax.training.program import compile_program, count_parameters
 from ecgjax.training.writer import read_metrics
 from tests import tiny
@@ -240,6 +242,19 @@ def test_a_run_logs_every_task(run):
     for kind in ("train", "eval"):
         rows = read_metrics(run[0].folder, kind)
         assert rows and all(scores <= row.keys() for row in rows)
+
+
+def test_the_report_of_a_run_tells_the_scores_of_its_evaluation(run):
+    this, state = run
+    page = summary.report_run(this, state).read_text()
+    found = summary._recognised(this, state)
+    assert len(found.version_N) == 7 * len(this.corpus.validation) and found.gallery_VT.shape == (7, 1280)
+    scores, _ = evaluate(this.compiled, state, this.eval_gather, this.corpus.validation, 16)
+    for name, row in zip(NAMES, recognition.scores(found), strict=True):
+        np.testing.assert_allclose([row.accuracy, row.f1], [scores[f"accuracy/{name}"], scores[f"f1/{name}"]])
+        assert f"<td>{row.accuracy:.3f}</td>" in page
+    np.testing.assert_allclose(recognition.recognised(found), scores["recognised"])
+    assert 'id="recognition"' in page and 'id="reconstruction"' not in page
 
 
 @pytest.mark.parametrize("field", ["permutation_pieces", "warp_pieces"])

@@ -112,24 +112,30 @@ def confusion(model: Predictions) -> str:
     """Windows by true and predicted class; shade and percentage are of the true class."""
     count_CC = metrics.confusion(model)
     share_CC = count_CC / np.maximum(count_CC.sum(1, keepdims=True), 1)
-    num = len(count_CC)
+    return matrix(share_CC, model.classes, "confusion", "predicted", "true", count_CC)
+
+
+def matrix(
+    share_CC: np.ndarray, classes: Sequence[str], name: str, across: str, down: str, count_CC: np.ndarray | None = None
+) -> str:
+    """A square of shares; with counts below them where there is room."""
+    num = len(classes)
     with svg.style():
-        figure, axes = svg.new(_THIRD, 2.9)
-        for (i, j), count in np.ndenumerate(count_CC):
-            share = share_CC[i, j]
+        figure, axes = svg.new(*((_THIRD, 2.9) if num < 7 else (_HALF, 4.1)))
+        for (i, j), share in np.ndenumerate(share_CC):
             box = {"color": MODEL, "alpha": 0.06 + 0.5 * share, "linewidth": 0}
             axes.fill_between((j - 0.48, j + 0.48), i - 0.48, i + 0.48, **box)
             axes.text(j, i, f"{100 * share:.0f} %", ha="center", va="center", fontsize=12 if num < 4 else 8)
-            if num < 4:
-                axes.text(j, i + 0.24, f"{count:,}", ha="center", va="center", fontsize=8, alpha=0.75)
-        axes.set(xlabel="predicted", ylabel="true", aspect="equal", ylim=(num - 0.5, -0.5), xlim=(-0.5, num - 0.5))
+            if num < 4 and count_CC is not None:
+                axes.text(j, i + 0.24, f"{count_CC[i, j]:,}", ha="center", va="center", fontsize=8, alpha=0.75)
+        axes.set(xlabel=across, ylabel=down, aspect="equal", ylim=(num - 0.5, -0.5), xlim=(-0.5, num - 0.5))
         slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if num > 2 else {}
-        axes.set_xticks(range(num), model.classes, **slant)
-        axes.set_yticks(range(num), model.classes, **({} if num > 2 else {"rotation": 90, "va": "center"}))
+        axes.set_xticks(range(num), classes, **slant)
+        axes.set_yticks(range(num), classes, **({} if num > 2 else {"rotation": 90, "va": "center"}))
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return svg.render(figure, "confusion")
+        return svg.render(figure, name)
 
 
 def calibration(model: Predictions) -> str:

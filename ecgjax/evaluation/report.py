@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.evaluation import figures, metrics, tables, traces
+from ecgjax.evaluation import figures, metrics, recognition, tables, traces
 from ecgjax.evaluation.predictions import Predictions
+from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.tables import TITLES, Row, number
 from ecgjax.evaluation.traces import Attention, Reconstruction
 
@@ -82,6 +83,7 @@ def write_report(
     reconstruction: Reconstruction | None = None,
     attention: Attention | None = None,
     sweep: tuple[str, Sequence[Sequence[str]]] | None = None,
+    recognised: Recognition | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Writes the report, whole or not at all; each section appears where its inputs exist.
@@ -96,6 +98,7 @@ def write_report(
       predictions: the model's first, then what it is compared with.
       reconstruction, attention: windows to look at.
       sweep: figure and table (its head first) of the cells of a sweep.
+      recognised: versions of windows, and what the model took them for.
       notes: further warnings, one sentence each.
     """
     import jinja2
@@ -118,6 +121,7 @@ def write_report(
         attention=attention
         and _figure(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
         sweep=sweep and {"plot": _figure(sweep[0], "Score by setting."), "head": sweep[1][0], "lines": sweep[1][1:]},
+        recognised=recognised and _recognised(recognised),
         stores=[_store(manifest) for manifest in data],
         command=re.sub(r" (?='?--)", r" \\\n    ", run.get("command", "")),
         facts=[(key, value) for key, value in run.items() if key not in ("config", "command")],
@@ -169,6 +173,19 @@ def _store(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "skipped": manifest["skipped_files"],
         "events": manifest["events"],
         "content_hash": manifest["content_hash"],
+    }
+
+
+def _recognised(found: Recognition) -> dict[str, Any]:
+    told = f"{len(found.names)} versions of a window: {', '.join(found.names)}."
+    return {
+        "rows": recognition.scores(found),
+        "share": recognition.recognised(found),
+        "count": len(found.version_N),
+        "chance": 1 / len(found.names),
+        "confusion": _figure(recognition.confusion_figure(found), "Confusion of true version and surest head."),
+        "said_yes": _figure(recognition.said_yes_figure(found), "Share of each true version each head said yes to."),
+        "gallery": _figure(recognition.gallery(found), told),
     }
 
 

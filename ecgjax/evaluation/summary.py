@@ -19,6 +19,7 @@ from ecgjax.evaluation import apply, protocols, report, sweeps, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
+from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
 from ecgjax.evaluation.traces import Attention, Reconstruction
@@ -29,12 +30,14 @@ from ecgjax.training.state import State
 from ecgjax.training.writer import read_metrics
 
 _SHOWN = 3  # windows in a figure
+_SCORED = 1000  # training windows that a pre-training is scored on where none are kept aside
 
 
 def report_run(this: Run, state: State) -> Path:
-    """Writes report.html into the run's folder: learning curves, what it reconstructs, where it looks."""
-    path, ids = this.folder / "report.html", _some_windows(this)
-    reconstruction, attention = _reconstruction(this, state, ids), _attention(this, state, ids)
+    """Writes report.html into the run's folder: learning curves, what it made of windows, where it looks."""
+    path, ids = this.folder / "report.html", _some_windows(this, _SHOWN)
+    attention, kept = _attention(this, state, ids), _predict(this, state, ids)
+    recognised = _recognised(this, state) if "version" in kept else None
     if jax.process_index() == 0:
         report.write_report(
             path,
@@ -42,8 +45,9 @@ def report_run(this: Run, state: State) -> Path:
             run=_facts(this.experiment, this.corpus),
             data=_manifests(this.corpus),
             curves=_curves(this.folder),
-            reconstruction=reconstruction,
+            reconstruction=_reconstruction(this, kept) if "reconstruction" in kept else None,
             attention=attention,
+            recognised=recognised,
         )
     return path
 
@@ -190,27 +194,40 @@ def _curves(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _some_windows(this: Run) -> np.ndarray:
-    """A few validation windows (training ones where none are kept aside), spread over the people."""
+def _some_windows(this: Run, count: int) -> np.ndarray:
+    """Up to `count` validation windows (training ones where none are kept aside), spread over the people."""
     ids = this.corpus.validation
     if not len(ids):
         ids = np.arange(len(this.corpus.eval_windows))
-    return ids[np.linspace(0, len(ids) - 1, min(_SHOWN, len(ids))).astype(int)]
+    return ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
 
 
-def _reconstruction(this: Run, state: State, ids: np.ndarray) -> Reconstruction | None:
-    data = this.experiment.data
-    _, kept = evaluate(this.compiled, state, this.eval_gather, ids, data.eval_batch_size, keep=len(ids))
-    if "reconstruction" not in kept:
-        return None
+def _predict(this: Run, state: State, ids: np.ndarray) -> dict[str, np.ndarray]:
+    return evaluate(this.compiled, state, this.eval_gather, ids, this.experiment.data.eval_batch_size, len(ids))[1]
+
+
+def _reconstruction(this: Run, kept: dict[str, np.ndarray]) -> Reconstruction:
     signal_KT, said_KT = kept["target"][:, :, 0], kept["reconstruction"][:, :, 0]
     return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(this))
 
 
+def _recognised(this: Run, state: State) -> Recognition:
+    """How versions of all validation windows are told apart, and those of one window to look at."""
+    task, modality = this.compiled.program.task, this.experiment.data.modalities[0]
+    kept = _predict(this, state, _some_windows(this, len(this.corpus.validation) or _SCORED))
+    shown = jax.jit(task.every_version)(jax.random.key(0), _signals(this, _some_windows(this, 1)))[modality]
+    return Recognition(
+        names=task.version_names,
+        version_N=kept["version"].ravel(),
+        probability_NV=kept["version_probability"].reshape(-1, len(task.version_names)),
+        gallery_VT=np.asarray(shown)[0, :, :, 0],
+        rate_hz=_rate_hz(this),
+    )
+
+
 def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
     """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
-    corpus, encoder = this.corpus, this.compiled.program.encoder
-    signals = pipeline.make_gather(corpus.stores, corpus.eval_windows, this.experiment.data)(ids)["signals"]
+    encoder, signals = this.compiled.program.encoder, _signals(this, ids)
 
     @jax.jit
     def look(params: Any, model_state: Any, signals: Any) -> Any:
@@ -224,6 +241,11 @@ def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
     signal_KT = next(iter(signals.values()))[:, :, 0]
     windows = this.corpus.eval_windows.take(ids)
     return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(this), tuple(windows.subject.tolist()))
+
+
+def _signals(this: Run, ids: np.ndarray) -> dict[str, np.ndarray]:
+    corpus = this.corpus
+    return pipeline.make_gather(corpus.stores, corpus.eval_windows, this.experiment.data)(ids)["signals"]
 
 
 def _rate_hz(this: Run) -> float:
