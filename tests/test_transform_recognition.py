@@ -276,6 +276,7 @@ def test_a_window_too_short_for_the_pieces_is_refused_before_anything_is_compile
         ({"weights": (1.0, 1.0)}, "task.weights has 2 entries for 7 versions"),
         ({"weights": (1.0,) * 6 + (-1.0,)}, "task.weights=.*0 or above"),
         ({"weights": (1.0,) * 6 + (float("nan"),)}, "task.weights=.*0 or above"),
+        ({"weights": (1.0,) * 6 + (float("inf"),)}, "task.weights=.*0 or above"),
         ({"weights": (0.0,) * 7}, "task.weights=.*not all"),
         ({"dropout": 1.0}, "task.dropout=1.0"),
         ({"hidden": (16, 0)}, "task.hidden"),
