@@ -9,12 +9,20 @@ Every figure below is from memory of the paper ("unverified") or our choice ("ou
 """
 
 from ecgjax import config
-from ecgjax.config import Data, Experiment, Optim, Optimizer, Schedule, Split, Train
+from ecgjax.config import Data, Experiment, Mesh, Optim, Optimizer, Schedule, Split, Train
 from ecgjax.models import conv_transformer
 from ecgjax.models.base import Activation, NormOrder
 from ecgjax.tasks import masked_reconstruction
 
 VARIANTS = ("small",)
+# Ours, for --config.mesh.fsdp or .tensor above 1: inputs of a layer over fsdp, heads and hidden units over tensor.
+RULES = (
+    ("attention/qkv/kernel$", ("fsdp", "", "tensor")),
+    ("attention/out/kernel$", ("tensor", "", "fsdp")),
+    ("mlp_in/kernel$", ("fsdp", "tensor")),
+    ("mlp_out/kernel$", ("tensor", "fsdp")),
+    ("conv/conv_[0-9]+/kernel$", ("", "", "fsdp")),
+)
 
 
 def get_config(variant: str = "") -> config.Experiment:
@@ -34,6 +42,7 @@ def get_config(variant: str = "") -> config.Experiment:
             warmup_epochs=30,  # unverified
             clip_norm=1.0,  # ours
         ),
+        mesh=Mesh(rules=RULES),
         train=Train(num_epochs=500, eval_every_epochs=5, checkpoint_every_steps=1000),  # epochs unverified
     )
     if variant == "small":  # ours: a token stands for 32 samples (0.25 s); about 100 times the windows a second

@@ -1,15 +1,18 @@
 """The device grid, and who lies where. Eight fake CPU devices."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from configs import vazquez2022_pretrain
 from ecgjax.config import Mesh, Optim, Optimizer
 from ecgjax.errors import UserError
 from ecgjax.training import mesh as meshes
 from ecgjax.training.optim import make_optimizer
+from ecgjax.training.program import compile_program
 
 pytestmark = pytest.mark.skipif(jax.device_count() != 8, reason="needs eight devices")
 
@@ -118,3 +121,16 @@ def test_rows_go_to_devices_and_come_back_in_order(grid):
     back = meshes.to_host(placed)
     assert all(isinstance(x, np.ndarray) for x in back.values())
     jax.tree.map(np.testing.assert_array_equal, back, batch)
+
+
+def test_the_rules_of_the_full_model_shard_nearly_all_of_it():
+    experiment = vazquez2022_pretrain.get_config()
+    batch = {"signals": {"ecg": np.zeros((8, 1280, 1), np.float32)}, "weight": np.ones(8, np.float32)}
+    whole = compile_program(experiment, batch).abstract
+    experiment.mesh.data, experiment.mesh.fsdp, experiment.mesh.tensor = 1, 4, 2
+    sharded = compile_program(experiment, batch).abstract
+    chex.assert_trees_all_equal_shapes_and_dtypes(whole.params, sharded.params)
+    sizes = [(leaf.size, np.prod(leaf.sharding.shard_shape(leaf.shape))) for leaf in jax.tree.leaves(sharded.params)]
+    assert sum(part for _, part in sizes) < 0.25 * sum(size for size, _ in sizes)
+    moments = specs(jax.tree.map(lambda leaf: leaf.sharding, sharded.opt_state))
+    assert moments and {s for path, s in moments.items() if path.endswith("mlp_in/kernel")} == {P("fsdp", "tensor")}
