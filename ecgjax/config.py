@@ -14,7 +14,7 @@ import re
 import typing
 from typing import Any
 
-from ecgjax.errors import UserError, did_you_mean
+from ecgjax.errors import UserError, did_you_mean, require
 
 
 class Sampling(enum.Enum):
@@ -178,8 +178,7 @@ def check(experiment: Experiment) -> None:
     ):
         for name in names:
             value = functools.reduce(getattr, name.split("."), experiment)
-            if not (math.isfinite(value) and fits(value)):
-                raise UserError(f"{name}={value}: give a number {wanted}.")
+            require(math.isfinite(value) and fits(value), name, value, f"a number {wanted}")
     if experiment.train.patience_epochs and not experiment.data.split.validation_fraction:
         raise UserError("train.patience_epochs needs validation subjects: set data.split.validation_fraction above 0.")
     for name, rules in (("optim.multipliers", experiment.optim.multipliers), ("mesh.rules", experiment.mesh.rules)):
@@ -190,6 +189,15 @@ def check(experiment: Experiment) -> None:
                 raise UserError(f'{name}: "{pattern}" is no regular expression: {error}.') from None
     if not experiment.data.modalities:
         raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
+    for name, plug_in in (("model", experiment.model), ("task", experiment.task)):
+        read = getattr(plug_in, "modality", "")  # of those that read one signal
+        if read and read not in experiment.data.modalities:
+            given = ",".join(experiment.data.modalities)
+            raise UserError(
+                f"{name}.modality={read} is not among data.modalities={given}. Set --config.{name}.modality to one of "
+                f"these, or --config.data.modalities={given},{read}."
+            )
+        plug_in.make()  # checks its own fields
 
 
 def to_dict(value: Any) -> Any:

@@ -38,6 +38,12 @@ class DataError(UserError):
         return type(self), (self.path, self.reason, self.remedy)
 
 
+def require(fits: bool, field: str, value: object, wanted: str) -> None:
+    """Raises a UserError that names the field and what it takes, unless its value fits."""
+    if not fits:
+        raise UserError(f"{field}={value}: give {wanted}.")
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """' Did you mean "x"?' for the nearest option, or the list of all of them."""
     options = sorted(options)

@@ -89,6 +89,10 @@ def test_the_monitor_is_chosen_with_its_direction(monitor, mode):
         ({"num_classes": 1}, "task.num_classes"),
         ({"num_classes": 3}, "task.loss=BINARY"),
         ({"class_weights": (1.0,)}, "task.class_weights"),
+        ({"class_weights": (-1.0, 2.0)}, r"task.class_weights=\(-1.0, 2.0\): give numbers above 0"),
+        ({"class_weights": (float("inf"), 2.0)}, "task.class_weights"),
+        ({"hidden": (0,)}, r"task.hidden=\(0,\): give whole numbers from 1 up"),
+        ({"dropout": 1.5}, "task.dropout=1.5: give a probability"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused_by_name(fields, named):

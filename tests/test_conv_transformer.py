@@ -176,6 +176,14 @@ def test_intermediates_are_kept_for_who_asks():
         ({"strides": (1, 1)}, "model.channels, kernels and strides have 3, 3 and 2"),
         ({"kernels": (64, 33, 17)}, "model.kernels"),
         ({"num_heads": 3}, "model.width=256"),
+        ({"num_heads": 0}, "model.num_heads=0: give whole numbers from 1 up"),
+        ({"num_layers": -1}, "model.num_layers=-1"),
+        ({"strides": (0, 1, 1)}, r"model.strides=\(0, 1, 1\)"),
+        ({"kernels": (-1, 1, 1)}, r"model.kernels=\(-1, 1, 1\)"),
+        ({"dropout": 1.0}, "model.dropout=1.0: give a probability from 0 to 0.99"),
+        ({"dropout": -0.5}, "model.dropout=-0.5"),
+        ({"dropout": float("nan")}, "model.dropout=nan"),
+        ({"attention_dropout": 1.5}, "model.attention_dropout=1.5"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused_by_name(fields, named):

@@ -115,7 +115,9 @@ def test_each_token_says_the_samples_it_stands_for(samples, tokens):
     np.testing.assert_array_equal(changed, np.arange(2 * per_token, 3 * per_token))
 
 
-@pytest.mark.parametrize(("field", "value"), [("mask_probability", 0.0), ("mask_probability", 1.5), ("mask_span", 0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("mask_probability", 0.0), ("mask_probability", 1.5), ("mask_span", 0), ("head_hidden", 0)]
+)
 def test_impossible_masks_are_refused_by_name(field, value):
     with pytest.raises(UserError, match=f"task.{field}"):
         mr.Config(**{field: value}).make()

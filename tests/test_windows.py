@@ -121,6 +121,25 @@ def test_no_window_fits():
         find_windows([memory_store()], Data(window_s=90.0), 10.0)
 
 
+@pytest.mark.parametrize(
+    ("window_s", "stride_s", "message"),
+    [
+        (0.001, 10.0, "data.window_s=0.001 s is shorter than a sample of eda: give 0.25 s or more"),
+        (0.1, 10.0, "data.window_s=0.1 s is shorter than a sample of eda"),  # a sample of ECG, and none of EDA
+        (10.0, 1e-7, "of 1e-07 s is shorter than a sample of ecg: give 0.0625 s or more"),
+    ],
+)
+def test_windows_and_strides_of_less_than_a_sample_are_refused(window_s, stride_s, message):
+    store = memory_store(subjects=1, rates_hz={"ecg": 16.0, "eda": 4.0})
+    with pytest.raises(UserError, match=message):
+        find_windows([store], Data(modalities=("ecg", "eda"), window_s=window_s), stride_s)
+
+
+def test_a_window_and_a_stride_may_be_one_sample():
+    windows = find_windows([memory_store(subjects=1, seconds=2.0)], Data(window_s=1 / 16), 1 / 16)
+    assert windows.rows["ecg"].tolist() == list(range(32))
+
+
 def test_stores_of_different_rate_are_not_mixed():
     stores = [memory_store(), memory_store(name="other", rates_hz={"ecg": 32.0})]
     with pytest.raises(UserError, match="toy has 16.0 Hz, 1 channels; other has 32.0 Hz"):

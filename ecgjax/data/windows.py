@@ -60,9 +60,11 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float) ->
     every `stride_s`. A window never crosses a dropped span or the border of a label.
 
     Raises:
-      UserError: a modality or label is missing, rates or channels differ between stores, or no window fits.
+      UserError: a modality or label is missing, rates or channels differ between stores, a window or the stride is
+        shorter than a sample, or no window fits.
     """
     _check_modalities(stores, data)
+    _check_lengths(stores, data, stride_s)
     parts = [_windows_of_store(i, store, data, stride_s) for i, store in enumerate(stores)]
     columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _columns()}
     windows = Windows(rows={m: np.concatenate([p.rows[m] for p in parts]) for m in data.modalities}, **columns)
@@ -113,6 +115,17 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
                 f'data.store: label "{data.label.name}" has {field} {there} in {store.path} and {here} in '
                 f"{stores[0].path}: they do not mean the same."
             )
+
+
+def _check_lengths(stores: Sequence[Store], data: config.Data, stride_s: float) -> None:
+    """A window holds a sample of every modality, and the next window another sample of at least one."""
+    periods_s = {1 / float(stores[0].manifest["modalities"][m]["rate_hz"]): m for m in data.modalities}
+    for told, length_s, period_s in (
+        (f"data.window_s={data.window_s:g}", data.window_s, max(periods_s)),
+        (f"a stride (data.stride_s, data.eval_stride_s) of {stride_s:g}", stride_s, min(periods_s)),
+    ):
+        if length_s < period_s - _EPSILON_S:
+            raise UserError(f"{told} s is shorter than a sample of {periods_s[period_s]}: give {period_s:g} s or more.")
 
 
 def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]:

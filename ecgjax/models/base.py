@@ -13,6 +13,8 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float
 
+from ecgjax.errors import require
+
 POOLED = "pooled"  # in a batch's signals: the pooled vectors of a frozen encoder, computed beforehand
 EPSILON = 1e-5  # PyTorch's for LayerNorm (Flax would take 1e-6), so that weights carry over
 
@@ -49,6 +51,11 @@ class Precision(enum.Enum):
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+
+
+def check_dropout(field: str, rate: float) -> None:
+    """Raises a UserError where nothing would be left of the values, or the rate is no probability."""
+    require(0 <= rate <= 0.99, field, rate, "a probability from 0 to 0.99")
 
 
 class Dropout(nn.Module):

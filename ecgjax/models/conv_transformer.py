@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from ecgjax.errors import UserError
+from ecgjax.errors import UserError, require
 from ecgjax.models import base
 
 
@@ -64,8 +64,14 @@ class Config:
         """The encoder.
 
         Raises:
-          UserError: fields that do not fit each other.
+          UserError: a field out of its range, or fields that do not fit each other.
         """
+        for name in ("channels", "kernels", "strides", "width", "num_layers", "num_heads", "hidden", "max_tokens"):
+            value = getattr(self, name)
+            lowest = min(value, default=1) if isinstance(value, tuple) else value
+            require(lowest >= 1, f"model.{name}", value, "whole numbers from 1 up")
+        base.check_dropout("model.dropout", self.dropout)
+        base.check_dropout("model.attention_dropout", self.attention_dropout)
         if not len(self.channels) == len(self.kernels) == len(self.strides) > 0:
             raise UserError(
                 f"model.channels, kernels and strides have {len(self.channels)}, {len(self.kernels)} and "

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import enum
+import math
 from typing import Any
 
 import jax
@@ -11,8 +12,8 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from ecgjax.errors import UserError
-from ecgjax.models.base import Encoded
+from ecgjax.errors import UserError, require
+from ecgjax.models.base import Encoded, check_dropout
 from ecgjax.tasks.base import Batch, Metrics
 
 
@@ -41,10 +42,13 @@ class Config:
         """The task.
 
         Raises:
-          UserError: fields that do not fit each other.
+          UserError: a field out of its range, or fields that do not fit each other.
         """
-        if self.num_classes < 2:
-            raise UserError(f"task.num_classes={self.num_classes}: give at least 2.")
+        require(self.num_classes >= 2, "task.num_classes", self.num_classes, "at least 2")
+        require(min(self.hidden, default=1) >= 1, "task.hidden", self.hidden, "whole numbers from 1 up, or ()")
+        check_dropout("task.dropout", self.dropout)
+        usable = all(math.isfinite(weight) and weight > 0 for weight in self.class_weights)
+        require(usable, "task.class_weights", self.class_weights, "numbers above 0, or ()")
         if self.loss is Loss.BINARY and self.num_classes != 2:
             raise UserError(f"task.loss=BINARY has two classes, task.num_classes is {self.num_classes}. Use SOFTMAX.")
         if self.class_weights and len(self.class_weights) != self.num_classes:

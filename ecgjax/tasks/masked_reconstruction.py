@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-from ecgjax.errors import UserError
+from ecgjax.errors import require
 from ecgjax.models.base import Encoded
 from ecgjax.tasks.base import Batch, Metrics
 
@@ -39,10 +39,10 @@ class Config:
         Raises:
           UserError: a field out of its range.
         """
-        if not 0 < self.mask_probability <= 1:
-            raise UserError(f"task.mask_probability={self.mask_probability}: give a probability above 0, up to 1.")
-        if self.mask_span < 1:
-            raise UserError(f"task.mask_span={self.mask_span}: give at least 1 sample.")
+        fits = 0 < self.mask_probability <= 1
+        require(fits, "task.mask_probability", self.mask_probability, "a probability above 0, up to 1")
+        require(self.mask_span >= 1, "task.mask_span", self.mask_span, "at least 1 sample")
+        require(self.head_hidden >= 1, "task.head_hidden", self.head_hidden, "a whole number from 1 up")
         return MaskedReconstruction(copy.copy(self))
 
 
