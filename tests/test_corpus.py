@@ -78,6 +78,32 @@ def test_windows_without_a_class_are_on_no_side(monkeypatch):
     assert set(found.eval_windows.rating[found.eval_train]) == {0, 2}
 
 
+def mostly_calm(wild=()):
+    """Ten people, of whom but these few are calm throughout."""
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(r in wild and i % 2)) for r in range(10) for i in range(6)]
+    return memory_store(subjects=10, labels={"mood": rows}, classes={"mood": ("calm", "wild")})
+
+
+def test_a_fold_that_would_train_on_one_class_is_named(monkeypatch):
+    data = Data(label=Label("mood"), split=SPLIT)
+    held = sides(opened(monkeypatch, data, labelled()))
+    wild = [int(subject[-2:]) for subject in held[2]]  # all who are ever wild are tested
+    message = 'data.split: fold 1: all windows to train on are "calm", of the classes calm, wild. Take another'
+    with pytest.raises(UserError, match=message):
+        opened(monkeypatch, data, mostly_calm(wild))
+    opened(monkeypatch, data, mostly_calm([*wild, int(held[0][0][-2:])]))
+
+
+def test_a_fold_whose_people_have_no_class_is_named_with_them(monkeypatch):
+    held = sides(opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled()))[2]
+    gone = [int(subject[-2:]) for subject in held]
+    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 if r in gone else i % 2) for r in range(10) for i in range(10)]
+    store = memory_store(subjects=10, seconds=100, labels={"mood": rows}, classes={"mood": ("calm", "wild", "other")})
+    data = Data(label=Label("mood", classes=(0, 1)), split=SPLIT)
+    with pytest.raises(UserError, match=f"fold 1 has nothing to test on: no window of {held[0]}, {held[1]} has one"):
+        opened(monkeypatch, data, store)
+
+
 def test_what_a_baseline_learns_from_is_what_is_not_tested(monkeypatch):
     found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled())
     assert sorted([*found.eval_train, *found.test]) == list(range(len(found.eval_windows)))

@@ -59,7 +59,8 @@ def open_corpus(data: config.Data) -> Corpus:
     split, because a threshold that is learnt must be learnt from training subjects.
 
     Raises:
-      UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`.
+      UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`; the training side lacks a second class, or
+        nobody held out has a window with a class.
     """
     if data.split.protocol is Protocol.WINDOW and data.stride_s != data.eval_stride_s:
         raise UserError(
@@ -84,7 +85,27 @@ def open_corpus(data: config.Data) -> Corpus:
     windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
     train = train[windows.label[train] >= 0]
     validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.validation, fold.test))
-    return Corpus(stores, windows, train, eval_windows, validation, test, label, class_names(stores, label))
+    names = class_names(stores, label)
+    _check_sides(data.split, names, windows.label[train], eval_windows.subject[fold.test], len(test))
+    return Corpus(stores, windows, train, eval_windows, validation, test, label, names)
+
+
+def _check_sides(
+    split: config.Split, names: tuple[str, ...], trained: np.ndarray, held_out: np.ndarray, num_tested: int
+) -> None:
+    where = f"data.split: fold {split.fold}" if split.fold >= 0 else "data.split"
+    if len(held_out) and not num_tested:
+        people = ", ".join(sorted(set(held_out.tolist())))
+        raise UserError(
+            f"{where} has nothing to test on: no window of {people} has one of the classes {', '.join(names)}. Leave "
+            "them out by --config.data.split.exclude_subjects, take fewer folds, or mend data.label."
+        )
+    present = np.unique(trained)
+    if len(present) == 1:
+        raise UserError(
+            f'{where}: all windows to train on are "{names[present[0]]}", of the classes {", ".join(names)}. Take '
+            "another data.split.seed or num_folds, a smaller validation_fraction, or more subjects."
+        )
 
 
 def class_names(stores: Sequence[Store], label: config.Label) -> tuple[str, ...]:
