@@ -94,6 +94,7 @@ def test_the_config_is_on_disk_while_the_run_goes(tmp_path):
         ("seed", 4),
         ("init_from", "runs/other"),
         ("data.batch_size", 64),
+        ("data.eval_batch_size", 8),
         ("data.label.rule", LabelRule.MEAN),
         ("data.modalities", ("ecg",)),
         ("model.threshold", 6.0),
@@ -114,7 +115,7 @@ def test_what_changes_the_run_stops_it(tmp_path, name, value):
 @pytest.mark.parametrize(
     "name, value",
     [("train.log_every_steps", 1), ("train.keep_last", 5), ("train.tensorboard", False), ("mesh.data", 2)]
-    + [("data.store", "moved/a"), ("data.eval_batch_size", 8), ("train.checkpoint_every_steps", 7)],
+    + [("data.store", "moved/a"), ("train.keep_best", 3), ("train.checkpoint_every_steps", 7)],
 )
 def test_what_does_not_change_the_weights_may_change(tmp_path, name, value):
     occupy(tmp_path, make_experiment())

@@ -21,13 +21,14 @@ from ecgjax.training.digest import write_synced
 
 CONFIG = "config.json"
 LOCK = "lock"
-# Fields that may differ when a run is resumed, because the trained weights do not depend on them. Whatever is not
-# listed stops the run; num_epochs too, as the schedules reach to the end of the run.
+# Fields that may differ when a run is resumed: the weights at a step do not depend on them, but for the rounding of
+# another mesh. Which steps are still there at the end, and so which is the best of those, follows keep_last and
+# keep_best. Whatever is not listed stops the run: num_epochs, as the schedules reach to the end of the run, and
+# data.eval_batch_size, as a task's draws in an evaluation are a batch's, and the best step rests on them.
 MAY_CHANGE = (
     "mesh",
     "data.store",  # the path; what it holds is compared when the checkpoint is restored
     "data.verify",
-    "data.eval_batch_size",
     "train.log_every_steps",
     "train.checkpoint_every_steps",
     "train.keep_last",
