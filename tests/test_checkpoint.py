@@ -57,7 +57,7 @@ def save(folder, steps, **options):
 def test_everything_comes_back_bit_by_bit(tmp_path):
     state = make_state(7)
     with Checkpoints(tmp_path, **LOSS) as checkpoints:
-        assert checkpoints.steps() == [] and checkpoints.latest() is None and checkpoints.best() is None
+        assert checkpoints.steps() == []
         checkpoints.save(7, state, {"loss": 0.5}, {"history": [[7, 0.5], [8, float("nan")]]})
     with Checkpoints(tmp_path, **LOSS) as checkpoints:
         restored, extra = checkpoints.restore(abstract(state))
@@ -127,8 +127,8 @@ def test_retention_goes_on_after_a_restart(tmp_path):
 
 def test_of_equally_good_steps_the_earlier_is_best(tmp_path):
     save(tmp_path, [(1, 0.2), (2, 0.1), (3, 0.1)], keep_last=3)
-    with Checkpoints(tmp_path, **LOSS) as checkpoints:
-        assert checkpoints.best() == 2 and checkpoints.latest() == 3
+    told = checkpoint.describe(tmp_path)
+    assert told["best"] == 2 and told["latest"] == 3
 
 
 def test_best_and_latest_can_be_asked_for(tmp_path):
@@ -247,9 +247,18 @@ def test_describe_needs_no_arrays(tmp_path):
 
 def test_no_checkpoints_there(tmp_path):
     (tmp_path / "empty").mkdir()
-    for name, message in (("absent", "no such folder"), ("empty", "holds no checkpoint")):
+    for name, message in (("absent", "no such folder"), ("empty", "holds no checkpoint. Name the --workdir of a")):
         with pytest.raises(UserError, match=message):
             checkpoint.describe(tmp_path / name)
+
+
+def test_the_folds_of_a_cross_validation_are_named(tmp_path):
+    for name in ("fold_00", "fold_01"):
+        save(tmp_path / name / checkpoint.FOLDER, [(1, 0.5)])
+    (tmp_path / "notes").mkdir()
+    for read in (checkpoint.describe, lambda path: checkpoint.restore(path, abstract(make_state(1)))):
+        with pytest.raises(UserError, match="holds no checkpoint. Name one of the runs inside: fold_00, fold_01[.]$"):
+            read(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -71,7 +71,7 @@ def resume(folder):
     """The step that a resumed run starts from, after checking every value of it."""
     with Checkpoints(folder, **OPTIONS) as checkpoints:
         state, extra = checkpoints.restore(TARGET)
-        assert checkpoints.latest() == extra["step"]
+        assert checkpoints.steps()[-1] == extra["step"]
     assert is_state(state, extra["step"])
     return extra["step"]
 
@@ -220,7 +220,7 @@ import sys
 from ecgjax.training.checkpoint import Checkpoints
 from test_checkpoint_damage import OPTIONS, make_state
 with Checkpoints(sys.argv[1], **OPTIONS | {"keep_last": 1}) as checkpoints:
-    for step in range(checkpoints.latest() or 0, 10**6):
+    for step in range(max(checkpoints.steps(), default=0), 10**6):
         checkpoints.save(step, make_state(step), {}, {"step": step})
         print(step, flush=True)
 """

@@ -81,13 +81,6 @@ class Checkpoints:
         """Committed steps, ascending; one still being written is among them."""
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
-    def latest(self) -> int | None:
-        return max(self.steps(), default=None)
-
-    def best(self) -> int | None:
-        """The best evaluated step, None if none was."""
-        return next(iter(steps.best_first(self.steps(), self._scores)), None)
-
     def save(self, step: int, state: Any, metrics: Mapping[str, float], extra: Mapping[str, Any]) -> bool:
         """Starts writing `state`; its buffers may be donated as soon as this returns.
 

@@ -80,9 +80,15 @@ def candidates(path: Path, which: str) -> list[Path]:
         raise UserError(f"{path}: no such folder. Name the --workdir of a training run.")
     records = read_records(folder)
     if not records:
-        raise UserError(none_left(folder) if numbers(folder) else f"{folder}: holds no checkpoint.")
+        raise UserError(none_left(folder) if numbers(folder) else f"{path}: holds no checkpoint. {_runs_inside(path)}")
     ranked = best_first(records, scores(records.values())) if which == "best" else []
     return [folder / str(step) for step in ranked + sorted(set(records) - set(ranked), reverse=True)]
+
+
+def _runs_inside(path: Path) -> str:
+    """What to name instead; a cross-validation holds a run a fold."""
+    inner = sorted(part.name for part in path.iterdir() if (part / FOLDER).is_dir())
+    return f"Name one of the runs inside: {', '.join(inner)}." if inner else "Name the --workdir of a training run."
 
 
 def describe(path: Path) -> dict[str, Any]:
