@@ -1,5 +1,6 @@
 """The same run on one device, on eight, on a grid with rules, and on two processes."""
 
+import fcntl
 import json
 import os
 import socket
@@ -144,6 +145,15 @@ def run_two(arguments, timeout_s=240):
             process.kill()
             process.wait()
     return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_where_another_run_holds_the_folder(store, tmp_path):
+    with (tmp_path / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (first, said), (second, also_said) = run_two(flags(store, tmp_path), timeout_s=120)
+    assert (first, second) == (2, 2), said[-3000:] + also_said[-3000:]
+    assert "in use by another run" in said and "process 0 could not go on" in also_said
 
 
 @pytest.mark.slow

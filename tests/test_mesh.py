@@ -114,6 +114,20 @@ def test_a_batch_is_dealt_evenly_over_data_and_fsdp(grid, batch_size, fits):
         meshes.check_batch_size(batch_size, grid, "data.batch_size")
 
 
+@pytest.mark.parametrize(("process", "message"), [(0, "the disk is full"), (1, "process 0 could not go on")])
+def test_what_stops_the_first_process_stops_the_others(monkeypatch, process, message):
+    def action():
+        assert process == 0, "only the first acts"
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(jax, "process_index", lambda: process)
+    monkeypatch.setattr(meshes, "agree", lambda failed: True)  # what process 0 says
+    with pytest.raises(UserError, match=message):
+        meshes.on_first(action)
+    monkeypatch.setattr(meshes, "agree", lambda failed: False)
+    meshes.on_first(lambda: None)
+
+
 def test_rows_go_to_devices_and_come_back_in_order(grid):
     batch = {"signals": np.arange(24.0, dtype=np.float32).reshape(8, 3), "weight": np.arange(8, dtype=np.float32)}
     placed = meshes.to_global(batch, grid)

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,21 @@ def to_host(tree: Any) -> Any:
 def whole(tree: Any, mesh: Mesh) -> Any:
     """Global arrays, however sharded, as NumPy on every process."""
     return jax.device_get(jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree))
+
+
+def on_first(action: Callable[[], None]) -> None:
+    """Runs `action` on process 0 alone. Where it raises a UserError, all processes do, so that none waits for another.
+
+    Call it on all processes.
+    """
+    error = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except UserError as raised:
+            error = raised
+    if agree(error is not None):
+        raise error or UserError("process 0 could not go on; its own message says why.")
 
 
 def agree(value: int) -> int:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import logging
 
 from ecgjax import __version__, config
 from ecgjax.errors import UserError
+from ecgjax.training import mesh as meshes
 from ecgjax.training.digest import write_synced
 
 CONFIG = "config.json"
@@ -42,14 +42,19 @@ def occupy(workdir: Path, experiment: config.Experiment) -> Iterator[None]:
     """Makes the folder, or compares the run in it with this one, and holds it while entered.
 
     The system drops the lock when the process dies, however it dies. Over NFS it holds between hosts only where the
-    server's lock service runs; on a file system without locks the run goes on unlocked.
+    server's lock service runs; on a file system without locks the run goes on unlocked. Process 0 does it for all.
 
     Raises:
       UserError: another run holds the folder, it cannot be written, or it holds a run with other settings.
     """
-    with _lock(Path(workdir)) if jax.process_index() == 0 else contextlib.nullcontext():
-        if (Path(workdir) / CONFIG).exists():
-            check_same(workdir, experiment)
+    with contextlib.ExitStack() as held:
+
+        def take() -> None:
+            held.enter_context(_lock(Path(workdir)))
+            if (Path(workdir) / CONFIG).exists():
+                check_same(workdir, experiment)
+
+        meshes.on_first(take)
         yield
 
 
@@ -126,11 +131,13 @@ def write_config(workdir: Path, experiment: config.Experiment) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    if jax.process_index() != 0:
-        return
-    workdir = Path(workdir)
+    path = Path(workdir) / CONFIG
     content = {"ecgjax_version": __version__, "experiment": config.to_dict(experiment)}
-    try:
-        write_synced(workdir / CONFIG, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{workdir / CONFIG}: cannot be written ({error.strerror}). Free disk space.") from None
+
+    def write() -> None:
+        try:
+            write_synced(path, json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror}). Free disk space.") from None
+
+    meshes.on_first(write)
