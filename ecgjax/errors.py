@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class NonFiniteLossError(UserError):
-    """The loss became NaN or infinite; the batch that did it is saved."""
+    """The loss or the weights became NaN or infinite; the batch that did it is saved."""
 
     exit_code = 3
 

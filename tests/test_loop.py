@@ -108,6 +108,28 @@ def test_non_finite_loss_stops_and_keeps_the_batch(store, tmp_path):
     assert not any(np.isnan(row["loss"]) for row in rows(tmp_path) if row["kind"] == "train")
 
 
+def test_weights_that_are_not_finite_are_not_saved(store, tmp_path, monkeypatch):
+    """The loss is that of the weights before the step, so a checkpoint right after it would hold what it did."""
+    experiment = tiny.pretraining(store, checkpoint_every_steps=1)
+    rates = np.full(100, 1e-3, np.float32)
+    rates[2] = np.inf
+    monkeypatch.setattr(loop.optim, "learning_rates", lambda *_: rates)
+    with pytest.raises(NonFiniteLossError, match="the new weights are not finite at step 2. Its batch is saved"):
+        loop.run(experiment, tmp_path)
+    assert checkpoint.describe(tmp_path)["latest"] == 2
+    assert (tmp_path / "nonfinite_batch_step2.npz").exists()
+
+
+def test_each_process_saves_its_own_part_of_the_batch(store, tmp_path, monkeypatch):
+    this = loop.set_up(tiny.pretraining(store), tmp_path)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    one = np.ones(())
+    with pytest.raises(NonFiniteLossError, match="the loss is not finite at step 4"):
+        loop._refuse_non_finite(this, [(3, ((one, one), (one, one))), (4, ((one * np.nan, one), (0 * one, one)))])
+    assert [path.name for path in tmp_path.iterdir()] == ["nonfinite_batch_step4_process1.npz"]
+
+
 def test_fine_tuning_starts_from_the_encoder_alone(store, whole, tmp_path):
     experiment = tiny.finetuning(store, num_epochs=0.01)
     experiment.init_from, experiment.optim.multipliers = str(whole[1]), (("^encoder/", 0.0),)

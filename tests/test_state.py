@@ -18,7 +18,7 @@ from tests import tiny
 RATE = np.float32(1e-2)
 FREEZE = (("^encoder/", 0.0),)
 # One step of `tiny.pretraining` on `make_batch()`.
-GOLDEN = {"loss": 2.4417, "explained": -0.301026, "masked_fraction": 0.455078, "grad_norm": 2.39503}
+GOLDEN = {"loss": 2.4417, "explained": -0.301026, "masked_fraction": 0.455078, "grad_norm": 2.39503, "finite": 1}
 GOLDEN_MOVED = 115.702  # sum of the absolute changes of all parameters
 
 
@@ -108,6 +108,21 @@ def test_golden_numbers_of_one_step():
     found = means(metrics) | {"moved": sum(jax.tree.leaves(moved))}
     wanted = GOLDEN | {"moved": GOLDEN_MOVED}
     assert found == pytest.approx(wanted, rel=1e-4), why
+
+
+@pytest.mark.parametrize("where", ["nothing", "a weight", "a statistic", "a moment"])
+def test_a_step_says_whether_its_state_is_finite(where):
+    compiled, now = compiled_and_state(model=NormConfig())
+    batch, rate = make_batch(), RATE
+    if where == "a weight":
+        rate = np.float32(np.inf)  # the loss, of the weights before, is finite
+    if where == "a statistic":
+        now.model_state["encoder"]["batch_stats"]["norm"]["var"] = jax.numpy.full(8, np.inf)
+    if where == "a moment":
+        now = now.replace(opt_state=jax.tree.map(lambda x: x * np.inf if x.ndim == 3 else x, now.opt_state))
+    _, metrics = compiled.train_step(now, batch, rate)
+    found = means(metrics)
+    assert np.isfinite(found["loss"]) and found["finite"] == (where == "nothing")
 
 
 @pytest.mark.parametrize("part", ["step", "key"])

@@ -60,7 +60,7 @@ def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
 
     Raises:
       UserError: the config, the data or the folder does not allow the run.
-      NonFiniteLossError: the loss became NaN or infinite.
+      NonFiniteLossError: the loss or the weights became NaN or infinite.
       Preempted: a signal asked to stop; the state is saved.
     """
     config.check(experiment)
@@ -160,7 +160,7 @@ def _fit(
     preemption: Preemption,
 ) -> tuple[State, list[list[float]]]:
     data, train, start = this.experiment.data, this.experiment.train, int(state.step)
-    unchecked: list[tuple[int, Any]] = []  # losses still on the device, looked at before anything is logged or saved
+    unchecked: list[tuple[int, Any]] = []  # still on the device, looked at before anything is logged or saved
     with Writer(this.folder, train.tensorboard, this.num_steps, start) as writer:
         batches = _batches(this, start, writer)
         for step in range(start, this.num_steps):
@@ -168,7 +168,7 @@ def _fit(
                 break
             state, metrics = this.compiled.train_step(state, next(batches), this.rates[step])
             done = step + 1
-            unchecked.append((step, metrics["loss"]))
+            unchecked.append((step, (metrics["loss"], metrics.pop("finite"))))
             last, stop, due_eval = done == this.num_steps, preemption.stop_at(done), _due_eval(this, done)
             due_save = done % train.checkpoint_every_steps == 0 or last or stop
             if done % train.log_every_steps == 0 or last or due_eval or due_save:
@@ -227,16 +227,19 @@ def _means(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:
-    """Stops at the first step whose loss is not finite. Its batch is made again from the step, and saved."""
-    for step, loss in unchecked:
-        if not np.isfinite(jax.device_get(loss)).all():
-            path = this.folder / f"nonfinite_batch_step{step}.npz"
+    """Stops at the first step whose loss, or the state it led to, is not finite. Its batch is made again, and saved."""
+    for step, (loss, finite) in jax.device_get(unchecked):
+        what = "the loss is" if not np.isfinite(loss).all() else "" if finite[0] else "the new weights are"
+        if what:
+            process = f"_process{jax.process_index()}" if jax.process_count() > 1 else ""
+            path = this.folder / f"nonfinite_batch_step{step}{process}.npz"
             batch = this.source[step]
             flat = {"/".join(str(k.key) for k in keys): x for keys, x in jax.tree_util.tree_leaves_with_path(batch)}
             np.savez(path, **flat)
             raise NonFiniteLossError(
-                f"the loss is not finite at step {step}. Its batch is saved in {path}, earlier checkpoints are sound. "
-                "Lower --config.optim.learning_rate, or set --config.optim.clip_norm=1, in a new --workdir."
+                f"{what} not finite at step {step}. Its batch is saved in {path}. All that earlier checkpoints hold is "
+                "finite, though the newest may be on its way there. Lower --config.optim.learning_rate, or set "
+                "--config.optim.clip_norm=1, in a new --workdir."
             )
     unchecked.clear()
 

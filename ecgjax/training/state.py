@@ -107,6 +107,8 @@ def train_step(
 ) -> tuple[State, Metrics]:
     """One update. Pure: the same state, batch and rate give the same bits.
 
+    Besides the task's, metrics hold `grad_norm`, and `finite`: 1, or 0 where the state must not be saved.
+
     The rate is an argument rather than part of the optimizer, so that runs of different length share one program.
     """
     view_key, forward_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -123,7 +125,14 @@ def train_step(
     # The norm of what is trained: asking for the gradient of a frozen encoder would make XLA compute it.
     trained = grads if program.encoder_trains else grads["head"]
     metrics |= {"grad_norm": (optax.tree.norm(trained), jnp.ones(()))}
-    return State(state.step + 1, state.key, params, model_state, opt_state), metrics
+    after = State(state.step + 1, state.key, params, model_state, opt_state)
+    return after, metrics | {"finite": (is_finite(after).astype(jnp.float32), jnp.ones(()))}
+
+
+def is_finite(state: State) -> jax.Array:
+    """Whether no number of it, the optimizer's moments included, is NaN or infinite."""
+    leaves = jax.tree.leaves((state.params, state.model_state, state.opt_state))
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
 
 
 def eval_step(program: Program, state: State, batch: Batch, number: jax.Array) -> tuple[Metrics, dict[str, jax.Array]]:
