@@ -18,6 +18,7 @@ CONFIG = cli.define_config_flag("another config than the run's own", from_flag="
 
 
 def main() -> None:
+    from ecgjax.data.corpus import check_store
     from ecgjax.data.pipeline import open_stores
     from ecgjax.errors import UserError
     from ecgjax.evaluation import apply, summary
@@ -30,7 +31,7 @@ def main() -> None:
     model = apply.load(Path(CHECKPOINT.value), CONFIG.value)
     stores = open_stores(CONFIG.value.data)
     for store in stores:
-        apply.check_store(store, model.about)
+        check_store(store, model.about, model.about["modalities"])
     windows, left_out = apply.find_unseen(model, stores)
     windows = apply.with_labels(model, windows)
     print(summary.report_evaluation(model, stores, windows, left_out, out))

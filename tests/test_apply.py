@@ -9,6 +9,7 @@ import pytest
 
 from ecgjax import config
 from ecgjax.config import Label, LabelRule, Mesh
+from ecgjax.data.corpus import check_store
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.data.store import open_store
 from ecgjax.datasets import synthetic
@@ -63,6 +64,16 @@ def test_people_seen_in_training_or_selection_are_left_out(model, store):
     assert len(windows.subjects) == 2 and not seen & set(windows.subjects)
 
 
+def test_people_of_the_runs_before_are_left_out_if_their_labels_were_met_and_told_if_not(model, store):
+    own = {*model.about["train_subjects"], *model.about["validation_subjects"]}
+    first, second = sorted({f"synthetic0/s{i:03d}" for i in range(6)} - own)
+    before = model.about | {"people": {"labelled": sorted({*own, first}), "unlabelled": [second]}}
+    model = dataclasses.replace(model, about=before)
+    windows, left_out = apply.find_unseen(model, [open_store(store)])
+    assert set(left_out) == {*own, first} and windows.subjects == [second]
+    assert apply.met_without_labels(model, windows) == [second]
+
+
 def test_a_store_of_people_seen_alone_is_refused(model, store):
     known = {*model.about["train_subjects"], *model.about["validation_subjects"]}
     others = tuple({f"synthetic0/s{i:03d}" for i in range(6)} - known)
@@ -94,7 +105,7 @@ def test_a_store_prepared_otherwise_is_refused_by_field_with_the_remedy(model, t
     told.ecg = dataclasses.replace(told.ecg, **steps)
     prepare(Preparation(people, told, workers=1), tmp_path / "store")
     with pytest.raises(UserError, match=message):
-        apply.check_store(open_store(tmp_path / "store"), model.about)
+        check_store(open_store(tmp_path / "store"), model.about, model.about["modalities"])
 
 
 def test_another_gate_is_no_other_signal(model, tmp_path):
@@ -102,14 +113,14 @@ def test_another_gate_is_no_other_signal(model, tmp_path):
     told = preprocess.Config()
     told.ecg.gate.flat_s *= 2
     prepare(Preparation(people, told, workers=1), tmp_path / "store")
-    apply.check_store(open_store(tmp_path / "store"), model.about)
+    check_store(open_store(tmp_path / "store"), model.about, model.about["modalities"])
 
 
 def test_a_store_without_the_models_signal_is_refused(model, tmp_path):
     people = synthetic.Config(num_subjects=1, trials_per_subject=1, trial_s=20.0, modalities=("temp",))
     prepare(Preparation(people, workers=1), tmp_path / "store")
     with pytest.raises(UserError, match="the model reads ecg, which this store does not hold"):
-        apply.check_store(open_store(tmp_path / "store"), model.about)
+        check_store(open_store(tmp_path / "store"), model.about, model.about["modalities"])
 
 
 def test_labels_are_made_by_the_threshold_of_the_training(model, store):
@@ -142,7 +153,9 @@ def test_a_masked_reconstruction_gives_metrics_and_no_probabilities(store, tmp_p
     model = load(tmp_path)
     other = open_store(tiny.make_store(tmp_path / "other", seed=3, num_subjects=2, trials=2))
     windows, _ = apply.find_unseen(model, [other])
-    assert apply.with_labels(model, windows) is windows
+    assert apply.with_labels(model, windows) is windows and apply.met_without_labels(model, windows) == []
+    with pytest.raises(UserError, match="the model was trained on all 6 of its people"):
+        apply.find_unseen(model, [open_store(store)])
     metrics, kept = apply.run(model, [other], windows, keep=0)
     assert set(metrics) == {"loss", "explained", "masked_fraction"} and kept == {}
     assert np.isfinite(list(metrics.values())).all()

@@ -184,6 +184,16 @@ def test_an_encoder_without_state_comes_too(tmp_path):
     chex.assert_trees_all_equal(bits(checkpoint.restore_encoder(tmp_path, abstract(wanted))), bits(wanted), strict=True)
 
 
+def test_of_two_encoders_only_one_has_state(tmp_path):
+    state = make_state(1)
+    with Checkpoints(tmp_path, **LOSS) as checkpoints:
+        checkpoints.save(1, state.replace(model_state={"encoder": {}, "head": {}}), {}, {})
+    wanted = {"params": state.params["encoder"], "model_state": state.model_state["encoder"]}
+    message = "model_state/encoder/batch_stats/mean is not in the checkpoint. It comes from another model: name"
+    with pytest.raises(UserError, match=message):
+        checkpoint.restore_encoder(tmp_path, abstract(wanted))
+
+
 def change(encoder, kind):
     conv = copy.deepcopy(encoder)["conv"]
     if kind == "shape":

@@ -98,6 +98,11 @@ def test_the_same_parameters_serve_windows_of_another_length(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_may_differ_are_fields(name):
+    assert set(getattr(config(name), "may_differ", ())) <= vars(config(name)).keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_module_is_hashable_and_does_not_follow_its_config(name):
     plan = config(name)
     first, second = plan.make(), plan.make()

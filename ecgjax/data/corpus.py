@@ -1,7 +1,8 @@
 """Stores, windows, labels and split of one experiment, opened together."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -123,3 +124,32 @@ def recording_keys(stores: Sequence[Store], windows: Windows) -> np.ndarray:
         mine = windows.store == number
         keys[mine] = store.index["key"][windows.recording[mine]]
     return keys.astype(str)
+
+
+def check_store(store: Store, about: Mapping[str, Any], modalities: Iterable[str], model: str = "the model") -> None:
+    """Refuses signals prepared otherwise than those a model was trained on; the quality gate may differ.
+
+    Args:
+      about: what the model's checkpoint says of itself.
+      modalities: those that are looked at, all in `about`.
+      model: what to call it in messages.
+
+    Raises:
+      UserError: names the field, and its value there and here.
+    """
+    for name in modalities:
+        trained, given = about["modalities"][name], store.manifest["modalities"].get(name)
+        if given is None:
+            raise UserError(f"{store.path}: {model} reads {name}, which this store does not hold.")
+        if len(given["channels"]) != len(trained["channels"]):
+            raise UserError(
+                f"{store.path}: {name} has {len(given['channels'])} channels, {model} was trained with "
+                f"{len(trained['channels'])}. Prepare it again with --config.dataset.channels.{name}=(...)."
+            )
+        changes = config.diff(about["preprocess"][name], store.manifest["preprocess"][name])
+        for field, (then, now) in changes.items():
+            if not field.startswith("gate"):
+                raise UserError(
+                    f"{store.path}: {name} was prepared with {field}={now}, {model} was trained with {then}. "
+                    f"Prepare it again with --config.preprocess.{name}.{field}={then}."
+                )

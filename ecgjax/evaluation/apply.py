@@ -15,7 +15,7 @@ from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows, find_windows
 from ecgjax.errors import UserError
 from ecgjax.evaluation.predictions import Predictions
-from ecgjax.training import checkpoint
+from ecgjax.training import checkpoint, inherit
 from ecgjax.training import mesh as meshes
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.program import Compiled, compile_program
@@ -69,37 +69,19 @@ def load(path: Path, experiment: Experiment) -> Model:
     return Model(experiment, about, compiled, state)
 
 
-def check_store(store: Store, about: dict[str, Any]) -> None:
-    """Refuses signals prepared otherwise than those the model was trained on; the quality gate may differ.
-
-    Raises:
-      UserError: names the field, and its value there and here.
-    """
-    for name, trained in about["modalities"].items():
-        given = store.manifest["modalities"].get(name)
-        if given is None:
-            raise UserError(f"{store.path}: the model reads {name}, which this store does not hold.")
-        if len(given["channels"]) != len(trained["channels"]):
-            raise UserError(
-                f"{store.path}: {name} has {len(given['channels'])} channels, the model was trained with "
-                f"{len(trained['channels'])}. Prepare it again with --config.dataset.channels.{name}=(...)."
-            )
-        changes = config.diff(about["preprocess"][name], store.manifest["preprocess"][name])
-        for field, (then, now) in changes.items():
-            if not field.startswith("gate"):
-                raise UserError(
-                    f"{store.path}: {name} was prepared with {field}={now}, the model was trained with {then}. "
-                    f"Prepare it again with --config.preprocess.{name}.{field}={then}."
-                )
-
-
 def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[str]]:
-    """(windows of people the model was neither trained nor selected on, the people left out)."""
+    """(windows of people the model was neither trained nor selected on, the people left out).
+
+    Those whose labels were met by a run it was started from are left out too; those whose signals alone were met there
+    stay in, unless the model itself learns from signals alone: see `met_without_labels`.
+    """
     data, sets = model.experiment.data, {store.manifest["dataset"]["name"] for store in stores}
     excluded = tuple(s for s in data.split.exclude_subjects if s.partition("/")[0] in sets)  # else not to be found
     data = dataclasses.replace(data, split=dataclasses.replace(data.split, exclude_subjects=excluded))
     windows = find_windows(stores, data, data.eval_stride_s)
-    seen = sorted({*model.about["train_subjects"], *model.about["validation_subjects"]} & set(windows.subjects))
+    people = inherit.people_of(model.about)
+    met = {*people.labelled, *(() if model.compiled.program.task.num_classes else people.unlabelled)}
+    seen = sorted(met & set(windows.subjects))
     unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
     if not len(unseen):
         raise UserError(
@@ -107,6 +89,11 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
             "cross-validate with launch.crossval."
         )
     return unseen, seen
+
+
+def met_without_labels(model: Model, windows: Windows) -> list[str]:
+    """People of these windows whose signals a run met that the model was started from: scores are transductive."""
+    return sorted(set(inherit.people_of(model.about).unlabelled) & set(windows.subjects))
 
 
 def with_labels(model: Model, windows: Windows) -> Windows:

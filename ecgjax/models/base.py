@@ -1,4 +1,8 @@
-"""The contract of an encoder, signals in, tokens and one pooled vector out, and the Transformer encoders share."""
+"""The contract of an encoder, signals in, tokens and one pooled vector out, and the Transformer encoders share.
+
+Where another run's weights are loaded (`init_from`), every field of the model's `Config` must be as it was, but for
+those in its class attribute `may_differ`: names of fields that do not change what the weights mean, such as dropout.
+"""
 
 import enum
 import functools

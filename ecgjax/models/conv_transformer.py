@@ -60,6 +60,9 @@ class Config:
     dtype: base.Precision = base.Precision.FLOAT32  # ours
     remat: bool = False  # recompute each layer in the backward pass: less memory, a third more time
 
+    # Learned positions have a shape, which is compared; others have no table.
+    may_differ = ("dropout", "attention_dropout", "max_tokens", "pooling", "dtype", "remat")
+
     def make(self) -> "ConvTransformer":
         """The encoder.
 

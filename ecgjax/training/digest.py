@@ -96,7 +96,11 @@ def misfit(folder: Path, lines: list[str], extra: Mapping[str, Any], model: Mapp
     there = extra.get("config", {}).get("model", {})
     fields = config.diff(there, model) if model and there else {}
     why = "; ".join(f"model.{name} is {old} in the checkpoint and {new} here" for name, (old, new) in fields.items())
-    remedy = f"Set the model's fields as they were: {why}." if why else "It comes from another model."
+    remedy = (
+        f"Set the model's fields as they were: {why}."
+        if why
+        else "It comes from another model: name a run of this one."
+    )
     return f"{folder}: the checkpoint does not fit: {shown}. {remedy}"
 
 

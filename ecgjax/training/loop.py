@@ -23,11 +23,12 @@ from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
-from ecgjax.training import checkpoint, features, optim, workdir
+from ecgjax.training import checkpoint, features, inherit, optim, workdir
 from ecgjax.training import mesh as meshes
 from ecgjax.training.checkpoint import Checkpoints
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.features import Features
+from ecgjax.training.inherit import People
 from ecgjax.training.preemption import Preemption
 from ecgjax.training.program import Compiled, compile_program, count_parameters
 from ecgjax.training.state import State
@@ -36,7 +37,7 @@ from ecgjax.training.writer import Writer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Everything of a run that does not change while it trains."""
+    """Everything of a run that does not change while it trains; `people` are known once it starts."""
 
     experiment: Experiment
     folder: Path
@@ -46,6 +47,7 @@ class Run:
     eval_gather: Gather | Features
     rates: np.ndarray
     eval_every: int
+    people: People = People()
 
     @property
     def num_steps(self) -> int:
@@ -67,7 +69,7 @@ def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
     with workdir.occupy(folder, experiment), Preemption() as preemption:
         this = set_up(experiment, folder)
         with _open_checkpoints(this) as checkpoints:
-            state, history = _start(this, checkpoints)
+            this, state, history = _start(this, checkpoints)
             workdir.write_config(folder, experiment)
             this = _with_features(this, state)
             state, history = _fit(this, state, history, checkpoints, preemption)
@@ -121,22 +123,20 @@ def _check_classes(task: Task, corpus: Corpus) -> None:
         )
 
 
-def _start(this: Run, checkpoints: Checkpoints) -> tuple[State, list[list[float]]]:
+def _start(this: Run, checkpoints: Checkpoints) -> tuple[Run, State, list[list[float]]]:
     """The newest sound checkpoint of this folder, or a fresh state (with another run's encoder, if one is named)."""
-    abstract = this.compiled.abstract
+    experiment, abstract = this.experiment, this.compiled.abstract
     if checkpoints.steps():
         state, extra = checkpoints.restore(abstract)
         same_stores(this.folder, extra["stores"], this.corpus)
-        return state, extra["history"]
-    state = this.compiled.init(jax.random.key(this.experiment.seed))
-    if this.experiment.init_from:
-        found = checkpoint.restore_encoder(
-            Path(this.experiment.init_from),
-            {name: getattr(abstract, name)["encoder"] for name in ("params", "model_state")},
-            model=config.to_dict(this.experiment)["model"],
-        )
+        return dataclasses.replace(this, people=inherit.people_of(extra)), state, extra["history"]
+    own = {*this.corpus.train_subjects, *this.corpus.validation_subjects}
+    people = inherit.people_before(experiment).and_also(own, with_labels=this.compiled.program.task.num_classes > 0)
+    state = this.compiled.init(jax.random.key(experiment.seed))
+    if experiment.init_from:
+        found = inherit.read_encoder(experiment, abstract, this.corpus.stores)
         state = state.replace(**{name: getattr(state, name) | {"encoder": part} for name, part in found.items()})
-    return state, []
+    return dataclasses.replace(this, people=people), state, []
 
 
 def _with_features(this: Run, state: State) -> Run:
@@ -277,5 +277,6 @@ def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
         "class_names": list(this.corpus.class_names),
         "train_subjects": this.corpus.train_subjects,
         "validation_subjects": this.corpus.validation_subjects,
+        "people": config.to_dict(this.people),
         "num_parameters": count_parameters(this.compiled.abstract.params),
     }
