@@ -13,6 +13,7 @@ from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
 from ecgjax.training import checkpoint, loop
 from tests import tiny
+from tests.stores import memory_store
 
 EPOCHS = 0.6  # of one or two steps a fold: what is tested here is who is where, not what is learnt
 FOLDS = ("fold_00", "fold_01", "fold_02")
@@ -141,9 +142,61 @@ def test_people_met_in_pretraining_are_told(experiment, store, done, tmp_path, s
     tuning = copy.deepcopy(experiment)
     tuning.init_from = str(tmp_path / "pretrain")
     seen = cross_validate(tuning, tmp_path / "run").seen_in_pretraining
-    told = checkpoint.describe(tmp_path / "pretrain")["extra"]["train_subjects"]
-    assert seen == (told if same_people else []) and len(told) >= 2
-    assert done[0].seen_in_pretraining == []
+    extra = checkpoint.describe(tmp_path / "pretrain")["extra"]
+    told = sorted([*extra["train_subjects"], *extra["validation_subjects"]])
+    assert seen == (told if same_people else []) and len(told) >= 3
+    assert done[0].seen_in_pretraining == done[0].seen_with_labels == []
+
+
+def untrained(monkeypatch):
+    """Cross-validates without training anything."""
+
+    def test_fold(fold, corpus, folder):
+        label_N = corpus.eval_windows.label[corpus.test]
+        return Predictions(label_N, np.full((len(label_N), 2), 0.5), corpus.eval_windows.subject[corpus.test])
+
+    monkeypatch.setattr(protocols, "_test_fold", test_fold)
+    monkeypatch.setattr(protocols, "baseline_predictions", lambda *arguments: ({}, 0))
+
+
+def test_people_whose_labels_were_met_two_runs_before_are_not_tested(experiment, done, tmp_path, monkeypatch):
+    """Fold 0 was tuned with the labels of four; then came a run without labels, of other people."""
+    other = tiny.make_store(tmp_path / "other", seed=7, num_subjects=3, trials=2)
+    between = tiny.pretraining(other, num_epochs=0.01, tensorboard=False)
+    between.init_from = str(done[1] / "fold_00")
+    loop.run(between, tmp_path / "between")
+    extra = checkpoint.describe(done[1] / "fold_00")["extra"]
+    met = sorted([*extra["train_subjects"], *extra["validation_subjects"]])
+    tuning = copy.deepcopy(experiment)
+    tuning.init_from = str(tmp_path / "between")
+    message = f"the labels of 4 people to be tested on were learnt from there, .*: {', '.join(met)}. Start from a run"
+    with pytest.raises(UserError, match=message):
+        cross_validate(tuning, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    untrained(monkeypatch)
+    tuning.data.split.protocol = Protocol.WINDOW
+    found = cross_validate(tuning, tmp_path / "run")
+    assert found.seen_with_labels == met and found.seen_in_pretraining == []
+    tuning.data.split.protocol, tuning.data.split.exclude_subjects = Protocol.SUBJECT, tuple(met)
+    tuning.data.split.num_folds = 2
+    tuning.data.split.validation_fraction = 0.0
+    assert cross_validate(tuning, tmp_path / "run").seen_with_labels == []
+
+
+def test_folds_whose_validation_windows_are_of_one_class_are_told(experiment, tmp_path, monkeypatch):
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(r > 3 and i % 2)) for r in range(8) for i in range(6)]
+    store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "wild")})
+    monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
+    untrained(monkeypatch)
+    mixed = copy.deepcopy(experiment)
+    mixed.data.split.num_folds, mixed.data.split.validation_fraction = 4, 0.2
+    found = cross_validate(mixed, tmp_path)
+    chosen_on = []
+    for number in range(4):
+        mixed.data.split.fold = number
+        chosen_on.append({int(subject[-2:]) > 3 for subject in open_corpus(mixed.data).validation_subjects})
+    assert found.one_sided == [n for n, wild in enumerate(chosen_on) if True not in wild]
+    assert 0 < len(found.one_sided) < 4
 
 
 @pytest.mark.parametrize("rule", [LabelRule.MEAN, LabelRule.SUBJECT_MEAN])
@@ -174,13 +227,14 @@ def test_a_threshold_is_each_fold_s_own(experiment, tmp_path, rule):
 def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):
     tested = []
 
-    def test_fold(fold, corpus, folder):
-        tested.append((folder.name, sorted(set(corpus.eval_windows.subject[corpus.test].tolist()))))
-        label_N = corpus.eval_windows.label[corpus.test]
-        return Predictions(label_N, np.full((len(label_N), 2), 0.5), corpus.eval_windows.subject[corpus.test])
+    untrained(monkeypatch)
+    test_fold = protocols._test_fold
 
-    monkeypatch.setattr(protocols, "_test_fold", test_fold)
-    monkeypatch.setattr(protocols, "baseline_predictions", lambda *arguments: ({}, 0))
+    def note(fold, corpus, folder):
+        tested.append((folder.name, sorted(set(corpus.eval_windows.subject[corpus.test].tolist()))))
+        return test_fold(fold, corpus, folder)
+
+    monkeypatch.setattr(protocols, "_test_fold", note)
     alone = copy.deepcopy(experiment)
     alone.data.split.protocol = Protocol.LEAVE_ONE_SUBJECT_OUT
     cross_validate(alone, tmp_path)
@@ -224,4 +278,20 @@ def test_a_task_that_does_not_classify_is_refused(experiment, store, tmp_path):
     wrong = tiny.pretraining(store, num_epochs=EPOCHS, tensorboard=False)
     wrong.data.label.name = "condition"
     with pytest.raises(UserError, match="this task gives no class probabilities"):
-        cross_validate(wrong, tmp_path)
+        cross_validate(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_fold_without_a_labelled_window_is_told_before_any_is_trained(experiment, tmp_path, monkeypatch):
+    lost = open_corpus(protocols._fold(experiment, 2).data)
+    people = sorted(set(lost.eval_windows.subject[lost.test].tolist()))
+    gone = [int(person[-3:]) for person in people]
+    rows = [(r, 10.0 * i, 10.0 * i + 10, 5.0 if r in gone else float(i % 2)) for r in range(6) for i in range(6)]
+    store = memory_store(name="synthetic0", subjects=6, labels={"condition": rows})
+    store.manifest["subjects"] = [f"s{i:03d}" for i in range(6)]
+    monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
+    wrong = copy.deepcopy(experiment)
+    wrong.data.label.classes = (0, 1)
+    with pytest.raises(UserError, match=f"fold 2 has nothing to test on: no window of {', '.join(people)} has"):
+        cross_validate(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """What a run leaves for people: the files are there, whole, and say the same."""
 
 import copy
+import dataclasses
 import json
 import re
 
@@ -85,12 +86,19 @@ def test_report_of_a_cross_validation_shows_scores_curves_and_doubts(crossed):
 
 def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
     folder, found, _ = crossed
-    doubtful = found.__class__(found.predictions, found.corpus, ["synthetic0/s001", "synthetic0/s002"], beatless=3)
+    doubtful = dataclasses.replace(
+        found, seen_in_pretraining=["a/1", "a/2"], beatless=3, seen_with_labels=["a/3"], one_sided=[0, 2]
+    )
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
     summary.report_cross_validation(experiment, doubtful, tmp_path)
-    notes = "2 tested subjects were among the pre-training subjects", "too few beats in 3 windows"
+    notes = (
+        "2 tested subjects were among the pre-training subjects",
+        "from the labels of 1 tested subjects",
+        "of fold(s) 0, 2 are all of one class",
+        "too few beats in 3 windows",
+    )
     assert all(note in (tmp_path / "report.html").read_text() for note in notes)
-    assert not any(note in (folder / "report.html").read_text() for note in notes[:1])
+    assert not any(note in (folder / "report.html").read_text() for note in notes[:3])
 
 
 def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained):

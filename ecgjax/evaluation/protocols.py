@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import Experiment
+from ecgjax.config import Experiment, Protocol
 from ecgjax.data import splits
 from ecgjax.data.corpus import Corpus, open_corpus, recording_keys
 from ecgjax.data.pipeline import make_gather
@@ -18,7 +18,7 @@ from ecgjax.data.windows import Windows
 from ecgjax.errors import UserError
 from ecgjax.evaluation import baselines
 from ecgjax.evaluation.predictions import Predictions, concatenate
-from ecgjax.training import checkpoint, loop, workdir
+from ecgjax.training import checkpoint, inherit, loop, workdir
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.state import State
@@ -33,14 +33,18 @@ class CrossValidation:
     Attributes:
       predictions: by name: the model's first, then the baselines', all on the same windows and folds.
       corpus: of fold 0; the evaluation windows are those of every fold.
-      seen_in_pretraining: subjects tested on whose signals, without labels, were among the pre-training windows.
+      seen_in_pretraining: subjects tested on whose signals, without labels, a run met that this one started from.
       beatless: windows in which the baselines found too few beats.
+      seen_with_labels: subjects tested on whose labels such a run met; none but in the window-wise protocol.
+      one_sided: folds whose validation windows are all of one class.
     """
 
     predictions: dict[str, Predictions]
     corpus: Corpus
     seen_in_pretraining: list[str]
     beatless: int
+    seen_with_labels: list[str]
+    one_sided: list[int]
 
 
 class Side(NamedTuple):
@@ -55,21 +59,44 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     """Trains and tests every fold in `folder`/fold_NN; finished folds are read, not run again.
 
     Raises:
-      UserError: the labels are missing, or the folds do not fit the subjects.
+      UserError: the labels are missing, the folds do not fit the subjects, or the encoder it starts from has met the
+        labels of people it would be tested on.
     """
     if not experiment.data.label.name:
         raise UserError("data.label.name is empty: cross-validation scores labels. Name one of the store's labels.")
     config.check(experiment)
+    if not experiment.task.make().num_classes:
+        raise UserError("task: this task gives no class probabilities, so there is nothing to score.")
     first = open_corpus(_fold(experiment, 0).data)
-    corpora, parts = [], []
-    for number in range(splits.num_folds(first.eval_windows, experiment.data.split)):
-        fold = _fold(experiment, number)
-        corpora.append(open_corpus(fold.data))
-        parts.append(_test_fold(fold, corpora[-1], folder / f"fold_{number:02d}"))
-    model = concatenate(parts)
+    folds = [_fold(experiment, i) for i in range(splits.num_folds(first.eval_windows, experiment.data.split))]
+    corpora = [first, *(open_corpus(fold.data) for fold in folds[1:])]  # all are checked before the first one trains
+    with_labels, without = _met_before(experiment, corpora)
+    model = concatenate(
+        _test_fold(fold, corpus, folder / f"fold_{number:02d}")
+        for number, (fold, corpus) in enumerate(zip(folds, corpora, strict=True))
+    )
     sides = [Side(corpus.eval_windows, corpus.eval_train, corpus.test) for corpus in corpora]
     others, beatless = baseline_predictions(first.stores, experiment.data, sides, first.class_names, experiment.seed)
-    return CrossValidation({MODEL: model} | others, first, _seen_in_pretraining(experiment, model), beatless)
+    one_sided = [n for n, c in enumerate(corpora) if len(np.unique(c.eval_windows.label[c.validation])) == 1]
+    return CrossValidation({MODEL: model} | others, first, without, beatless, with_labels, one_sided)
+
+
+def _met_before(experiment: Experiment, corpora: Sequence[Corpus]) -> tuple[list[str], list[str]]:
+    """The people to be tested on whom the encoder has met (with their labels, by their signals alone).
+
+    Raises:
+      UserError: with their labels, unless the window-wise protocol asks for scores that are optimistic anyhow.
+    """
+    people = inherit.people_before(experiment)
+    tested = {s for corpus in corpora for s in corpus.eval_windows.subject[corpus.test].tolist()}
+    labelled, unlabelled = sorted(tested & set(people.labelled)), sorted(tested & set(people.unlabelled))
+    if labelled and experiment.data.split.protocol is not Protocol.WINDOW:
+        raise UserError(
+            f"init_from={experiment.init_from}: the labels of {len(labelled)} people to be tested on were learnt from "
+            f"there, or in a run it started from: {', '.join(labelled)}. Start from a run without their labels, or "
+            "leave them out by --config.data.split.exclude_subjects."
+        )
+    return labelled, unlabelled
 
 
 def _fold(experiment: Experiment, number: int) -> Experiment:
@@ -91,15 +118,9 @@ def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path) -> Predicti
 
 
 def test(this: Run, state: State, ids: np.ndarray) -> Predictions:
-    """Predictions of a run's state for evaluation windows `ids`.
-
-    Raises:
-      UserError: the task does not classify.
-    """
+    """Predictions of a run's state, of a task that classifies, for evaluation windows `ids`."""
     windows, data = this.corpus.eval_windows.take(ids), this.experiment.data
     _, kept = evaluate(this.compiled, state, this.eval_gather, ids, data.eval_batch_size, keep=len(ids))
-    if "probability" not in kept:
-        raise UserError("task: this task gives no class probabilities, so there is nothing to score.")
     return Predictions(
         label_N=windows.label,
         probability_NC=kept["probability"],
@@ -138,10 +159,3 @@ def baseline_predictions(
         )
         folds.append({name: dataclasses.replace(p, fold_N=number) for name, p in results.items()})
     return {name: concatenate(fold[name] for fold in folds) for name in folds[0]}, found.num_missing
-
-
-def _seen_in_pretraining(experiment: Experiment, model: Predictions) -> list[str]:
-    if not experiment.init_from:
-        return []
-    seen = checkpoint.describe(Path(experiment.init_from))["extra"]["train_subjects"]
-    return sorted(set(seen) & set(model.subject_N.tolist()))

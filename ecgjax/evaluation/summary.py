@@ -121,6 +121,8 @@ def report_evaluation(
     scores, kept = apply.run(model, stores, windows, keep=len(windows) if data.label.name else 0)
     told = f"{len(windows)} windows of {len(windows.subjects)} people"
     told += f" ({len(left_out)} people the model was trained or selected on left out)" if left_out else ""
+    met = apply.met_without_labels(model, windows)
+    told += f"; pre-training met the signals, not the labels, of {', '.join(met)}" if met else ""
     facts = report.environment() | {"people": told, "config": config.to_dict(model.experiment)}
     predictions: dict[str, Predictions] = {}
     if "probability" in kept:
@@ -157,10 +159,20 @@ def _baselines_within(model: Model, stores: Sequence[Store], windows: Windows) -
 
 def _doubts(found: CrossValidation) -> list[str]:
     doubts = []
+    if found.seen_with_labels:
+        doubts.append(
+            f"The encoder has learnt from the labels of {len(found.seen_with_labels)} tested subjects in the run it "
+            "started from: the scores are of people it knows."
+        )
     if found.seen_in_pretraining:
         doubts.append(
             f"{len(found.seen_in_pretraining)} tested subjects were among the pre-training subjects (without labels): "
             "the scores are transductive."
+        )
+    if found.one_sided:
+        doubts.append(
+            f"The validation windows of fold(s) {', '.join(map(str, found.one_sided))} are all of one class: their "
+            "epoch was chosen without the other."
         )
     if found.beatless:
         doubts.append(f"The baselines found too few beats in {found.beatless} windows and filled in training medians.")
