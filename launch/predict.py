@@ -112,6 +112,7 @@ def reader(path: Path, rate_hz: float):
 def predict(model, store, stride_s: float) -> None:
     import csv
 
+    from ecgjax.data.staging import whole_file
     from ecgjax.data.windows import find_windows
     from ecgjax.evaluation import apply, traces
 
@@ -119,8 +120,8 @@ def predict(model, store, stride_s: float) -> None:
     windows = find_windows([store], data, stride_s)
     _, kept = apply.run(model, [store], windows, keep=len(windows))
     classes, modality = model.about["class_names"], data.modalities[0]
-    unfinished = Path(OUT.value + ".tmp")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    picture = Path(OUT.value).with_suffix(".png")
+    with whole_file(OUT.value) as file:  # which has no name before the picture is there
         rows = csv.writer(file)
         rows.writerow(["recording", "start_s", "stop_s", *classes])
         for i, start_s in enumerate(windows.start_s):
@@ -128,17 +129,15 @@ def predict(model, store, stride_s: float) -> None:
             rows.writerow(
                 [key, f"{start_s:g}", f"{start_s + data.window_s:g}", *map("{:.6f}".format, kept["probability"][i])]
             )
-    picture = Path(OUT.value).with_suffix(".png")
-    traces.trace_png(
-        picture,
-        store.signals[modality][: store.index[f"{modality}/length"][0], 0],
-        store.manifest["modalities"][modality]["rate_hz"],
-        windows.start_s[windows.recording == 0],
-        data.window_s,
-        kept["probability"][windows.recording == 0],
-        classes,
-    )
-    unfinished.replace(OUT.value)
+        traces.trace_png(
+            picture,
+            store.signals[modality][: store.index[f"{modality}/length"][0], 0],
+            store.manifest["modalities"][modality]["rate_hz"],
+            windows.start_s[windows.recording == 0],
+            data.window_s,
+            kept["probability"][windows.recording == 0],
+            classes,
+        )
     dropped = sum(store.manifest["dropped"].get(modality, {}).values())
     print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate\n{OUT.value}\n{picture}")
 

@@ -1,4 +1,4 @@
-"""Folders that appear complete or not at all: written beside their place, synced, and renamed as the last step."""
+"""Files and folders that appear complete or not at all: written beside their place, synced, and renamed at the end."""
 
 import contextlib
 import errno
@@ -56,6 +56,30 @@ def publish(folder: Path, path: Path) -> None:
     (path / _OWNER).unlink()  # not before: as long as the folder is there, it must be known whose it is
     _sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """A file to write, as UTF-8 or in mode "wb", that gets its name once it is complete and on the disk.
+
+    If anything fails, a full disk or an error of the caller's, what was written is removed and what had the name stays.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with disk_errors(path):
+            with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+                yield file
+                sync(file)
+            partial.replace(path)
+            _sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def sync(file: IO) -> None:

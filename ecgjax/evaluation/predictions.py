@@ -4,10 +4,10 @@ import dataclasses
 import os
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import DataError
 
 _TABLE = "probability_NC"
@@ -70,11 +70,8 @@ class Predictions:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz, whole or not at all."""
-        path = Path(path)
-        unfinished = path.with_name(path.name + ".tmp")
-        with open(unfinished, "wb") as file:
+        with whole_file(path, "wb") as file:
             np.savez_compressed(file, **dataclasses.asdict(self) | {"classes": np.array(self.classes)})
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Predictions":

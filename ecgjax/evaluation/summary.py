@@ -13,6 +13,7 @@ from ecgjax import config
 from ecgjax.config import Experiment
 from ecgjax.data import pipeline, splits, staging
 from ecgjax.data.corpus import Corpus
+from ecgjax.data.staging import whole_file
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
 from ecgjax.evaluation import apply, protocols, report, sweeps, tables
@@ -23,7 +24,6 @@ from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
 from ecgjax.evaluation.traces import Attention, Reconstruction
-from ecgjax.training.digest import write_synced
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.state import State
@@ -86,9 +86,8 @@ def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Seq
         for r in results
     ]
     _write_json(folder / "sweep.json", {"run": facts, "cells": cells})
-    write_synced(
-        folder / "sweep.md", tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results))) + "\n"
-    )
+    with whole_file(folder / "sweep.md") as file:
+        file.write(tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results))) + "\n")
     return f"{tables.aligned(lines)}\n\nreport: {folder / 'report.html'}"
 
 
@@ -102,12 +101,14 @@ def _write_scores(
     next(iter(predictions.values())).save(folder / "predictions.npz")
     scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
     _write_json(folder / "results.json", {"run": facts, "scores": scores, "intervals": intervals})
-    write_synced(folder / "results.md", tables.markdown_table(rows) + "\n")
+    with whole_file(folder / "results.md") as file:
+        file.write(tables.markdown_table(rows) + "\n")
 
 
 def _write_json(path: Path, results: dict[str, Any]) -> None:
     plain = json.loads(json.dumps(results, default=str), parse_constant=lambda _: None)  # JSON has no word for NaN
-    write_synced(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
+    with whole_file(path) as file:
+        file.write(json.dumps(plain, indent=2, allow_nan=False) + "\n")
 
 
 def report_evaluation(

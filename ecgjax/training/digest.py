@@ -6,7 +6,6 @@ ours, written before the folder gets its final name: what was saved (metrics, co
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import jax
 
 from ecgjax import config
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import DataError
 
 RECORD = "ecgjax.json"
@@ -27,7 +27,8 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Digests every file in `folder` and writes `record` beside them, synced to the disk."""
     files = {str(path.relative_to(folder)): [path.stat().st_size, _digest(path)] for path in _files(folder)}
     body = json.dumps({"format": FORMAT, **record, "files": files}, sort_keys=True)
-    write_synced(folder / RECORD, json.dumps({"blake2b": hashlib.blake2b(body.encode()).hexdigest(), "body": body}))
+    with whole_file(folder / RECORD) as file:
+        json.dump({"blake2b": hashlib.blake2b(body.encode()).hexdigest(), "body": body}, file)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -102,21 +103,6 @@ def misfit(folder: Path, lines: list[str], extra: Mapping[str, Any], model: Mapp
         else "It comes from another model: name a run of this one."
     )
     return f"{folder}: the checkpoint does not fit: {shown}. {remedy}"
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Writes a file so that after a crash there is either the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,9 +1,7 @@
 """What a frozen encoder makes of every window, computed once: the head then trains on vectors in memory."""
 
-import contextlib
 import dataclasses
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from absl import logging
 
 from ecgjax.data.pipeline import EvalSource, Gather, stream
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
 from ecgjax.models.base import POOLED
 from ecgjax.training import mesh as meshes
@@ -63,17 +62,13 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _write(path: Path, pooled_ND: np.ndarray) -> None:
-    """A file that appears whole or not at all; without it the next run computes it again, so none is no failure."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
+    """Without the file the next run computes it again, so none is no failure."""
     try:
         path.parent.mkdir(exist_ok=True)
-        with partial.open("wb") as file:
+        with whole_file(path, "wb") as file:
             np.savez(file, **{POOLED: pooled_ND})
-        partial.replace(path)
-    except OSError as error:
-        logging.warning("%s: features could not be kept (%s).", path, error.strerror)
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    except (OSError, UserError) as error:
+        logging.warning("features could not be kept: %s", error)
 
 
 def _hash(compiled: Compiled, state: State, gather: Gather) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 from absl import logging
 
 from ecgjax import __version__, config
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
 from ecgjax.training import mesh as meshes
-from ecgjax.training.digest import write_synced
 
 CONFIG = "config.json"
 LOCK = "lock"
@@ -131,13 +131,10 @@ def write_config(workdir: Path, experiment: config.Experiment) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    path = Path(workdir) / CONFIG
     content = {"ecgjax_version": __version__, "experiment": config.to_dict(experiment)}
 
     def write() -> None:
-        try:
-            write_synced(path, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}). Free disk space.") from None
+        with whole_file(Path(workdir) / CONFIG) as file:
+            file.write(json.dumps(content, indent=2) + "\n")
 
     meshes.on_first(write)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import jax
 from tqdm import tqdm
 
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
 
 METRICS = "metrics.jsonl"
@@ -207,9 +208,8 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _drop_rows_after(path: Path, step: int) -> None:
     if path.exists():
-        kept = path.with_name(f".{path.name}.partial")
-        kept.write_text("".join(line for row, line in _rows(path) if row["step"] <= step), encoding="utf-8")
-        kept.replace(path)
+        with whole_file(path) as kept:
+            kept.writelines(line for row, line in _rows(path) if row["step"] <= step)
 
 
 def _board(folder: Path, start_step: int) -> Any:
