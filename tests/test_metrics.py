@@ -1,6 +1,7 @@
 """Scores against scikit-learn, intervals against resampling by hand, and the files that keep predictions."""
 
 import dataclasses
+import math
 import time
 
 import numpy as np
@@ -78,27 +79,92 @@ def test_one_class_gives_nan_auroc_that_is_counted():
     assert found.mean == pytest.approx(np.delete(folds["auroc"], 2).mean())
 
 
-def test_t_interval_equals_scipy():
-    from scipy import stats
+def copies_of(p, count_S):
+    """(windows, person, copy) of a draw that holds subject s count_S[s] times."""
+    drawn = [(s, copy) for s, n in zip(np.unique(p.subject_N), count_S, strict=True) for copy in range(n)]
+    rows = [np.flatnonzero(p.subject_N == s) for s, _ in drawn]
+    owner = np.concatenate([[number] * len(r) for number, r in enumerate(rows)])
+    return np.concatenate(rows), np.array([s for s, _ in drawn])[owner], np.array([c for _, c in drawn])[owner]
 
-    values = np.array([0.6, 0.7, 0.55, 0.8])
-    found = metrics.spread(values)
-    expected = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
+
+def auroc_by_hand(label_N, score_N, person_N, copy_N):
+    """Share of pairs in the right order, without pairs of two copies of one person."""
+    pairs = [
+        (score_N[i] > score_N[j]) + 0.5 * (score_N[i] == score_N[j])
+        for i in np.flatnonzero(label_N)
+        for j in np.flatnonzero(~label_N)
+        if person_N[i] != person_N[j] or copy_N[i] == copy_N[j]
+    ]
+    return np.mean(pairs)
 
 
 def test_bootstrap_equals_scores_of_the_resampled_subjects():
-    p = made_up(num_classes=3, num=150, num_subjects=6)
-    subjects = np.unique(p.subject_N)
+    p = made_up(num_classes=3, num=90, num_subjects=6)
     draws = metrics.bootstrap(p, num_resamples=20, seed=3)
-    counts = np.random.default_rng(3).multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), 20)
-    for r, count_S in enumerate(counts):
-        rows = np.concatenate(
-            [np.flatnonzero(p.subject_N == s) for s, n in zip(subjects, count_S, strict=True) for _ in range(n)]
-        )
-        by_hand = metrics.scores(p.label_N[rows], p.probability_NC[rows])
+    for r, count_S in enumerate(np.random.default_rng(3).multinomial(6, np.full(6, 1 / 6), 20)):
+        rows, person_N, copy_N = copies_of(p, count_S)
+        label_N, said_NC = p.label_N[rows], p.probability_NC[rows]
+        by_hand = metrics.scores(label_N, said_NC)
+        lacks = len(np.unique(label_N)) < 3
+        auroc = lacks or [auroc_by_hand(label_N == k, said_NC[:, k], person_N, copy_N) for k in range(3)]
+        by_hand |= {"auroc": np.nan if lacks else np.mean(auroc)}
+        by_hand |= dict.fromkeys(("balanced_accuracy", "macro_f1", "harmonic_f1"), np.nan) if lacks else {}
         for name in metrics.SCORES:
             assert draws[name][r] == pytest.approx(by_hand[name], rel=1e-9, nan_ok=True), name
+
+
+def test_draws_that_lack_a_class_are_not_defined():
+    """Else the class prior of people with one class each would have an interval up to 1."""
+    label_N = np.repeat([0, 0, 0, 1], 10)
+    p = Predictions(label_N, np.tile([0.6, 0.4], (40, 1)), np.repeat(list("abcd"), 10))
+    draws, all_calm = metrics.bootstrap(p, 200), np.isnan(metrics.bootstrap(p, 200)["auroc"])
+    assert 0.2 < all_calm.mean() < 0.5  # (3 / 4) ** 4, and 1 in 256 holds the other class alone
+    for name in ("balanced_accuracy", "macro_f1", "harmonic_f1"):
+        np.testing.assert_array_equal(np.isnan(draws[name]), all_calm, err_msg=name)
+    assert not np.isnan(draws["accuracy"]).any()
+    assert metrics.interval(0.5, draws["balanced_accuracy"], 4, "balanced_accuracy") == (0.5, 0.5)
+
+
+def test_interval_of_a_mean_is_students():
+    from scipy import stats
+
+    values = np.array([0.6, 0.7, 0.55, 0.8, np.nan, 0.2])
+    mean, *ends = metrics.mean_over_subjects(values, num_resamples=200_000)
+    kept = values[np.isfinite(values)]
+    assert mean == pytest.approx(kept.mean())
+    assert ends == pytest.approx(stats.t.interval(0.95, 4, loc=kept.mean(), scale=stats.sem(kept)), rel=0.01)
+
+
+@pytest.mark.parametrize(("score", "there", "back"), [
+    ("auroc", lambda x: np.log(x / (1 - x)), lambda x: 1 / (1 + np.exp(-x))),
+    ("log_loss", np.log, np.exp),
+])  # fmt: skip
+def test_interval_of_a_score_is_students_on_its_scale(score, there, back):
+    from scipy import stats
+
+    draws_R, value, num = np.random.default_rng(0).normal(0.9, 0.03, 500), 0.91, 8
+    slope = (there(value + 1e-6) - there(value - 1e-6)) / 2e-6
+    half = stats.t.ppf(0.975, num - 1) * draws_R.std(ddof=1) * np.sqrt(num / (num - 1)) * slope
+    expected = back(there(value) - half), back(there(value) + half)
+    found = metrics.interval(value, np.append(draws_R, np.nan), num, score)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_interval_of_auroc_holds_the_truth_and_errs_on_both_sides():
+    """With percentiles and pairs between copies of one person, every sixth of these is too high."""
+    people, windows, effect, offset = 18, 20, 3.0, 4.0
+    label_N, subject_N = np.tile(np.arange(windows) % 2, people), np.repeat(np.arange(people), windows).astype(str)
+    truth = 0.5 * (1 + math.erf(effect / math.sqrt(1 + offset**2) / 2))  # of windows of two people
+    rng, too_high, too_low, studies = np.random.default_rng(0), 0, 0, 120
+    for _ in range(studies):
+        score_N = effect * label_N + np.repeat(rng.normal(0, offset, people), windows) + rng.normal(size=len(label_N))
+        said_N = 1 / (1 + np.exp(-score_N))
+        p = Predictions(label_N, np.c_[1 - said_N, said_N], subject_N)
+        draws_R = metrics.bootstrap(p, num_resamples=100)["auroc"]
+        low, high = metrics.interval(metrics.pooled(p)["auroc"], draws_R, people, "auroc")
+        too_high, too_low = too_high + (low > truth), too_low + (high < truth)
+    assert too_high <= 0.04 * studies and too_low <= 0.04 * studies
+    assert 0.93 <= 1 - (too_high + too_low) / studies <= 0.995
 
 
 def test_bootstrap_is_seeded_and_fast():
@@ -107,14 +173,15 @@ def test_bootstrap_is_seeded_and_fast():
     first = metrics.bootstrap(p)["auroc"]
     assert time.process_time() - before < 2  # 0.05 s here
     np.testing.assert_array_equal(first, metrics.bootstrap(p)["auroc"])
-    low, high = metrics.interval(first)
-    assert low < metrics.pooled(p)["auroc"] < high
+    value = metrics.pooled(p)["auroc"]
+    low, high = metrics.interval(value, first, 40, "auroc")
+    assert low < value < high
     assert not np.array_equal(first, metrics.bootstrap(p, seed=1)["auroc"])
 
 
-def test_interval_leaves_out_draws_that_are_not_defined():
-    assert metrics.interval(np.array([0.1, np.nan, 0.9])) == pytest.approx((0.12, 0.88))
-    assert np.isnan(metrics.interval(np.array([0.1, np.nan]))).all()
+@pytest.mark.parametrize(("draws", "num_subjects"), [([0.1, np.nan], 9), ([0.1, 0.2], 1)])
+def test_interval_needs_two_draws_and_two_subjects(draws, num_subjects):
+    assert np.isnan(metrics.interval(0.1, np.array(draws), num_subjects)).all()
 
 
 def test_scores_are_averaged_over_seeds_not_ranked_across_them():

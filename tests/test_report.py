@@ -5,14 +5,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import jax
 import numpy as np
 import pytest
 from test_metrics import made_up
 
-from ecgjax.evaluation import report, tables
+from ecgjax.evaluation import metrics, report, tables
 from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.report import Attention, Reconstruction, write_report
-from ecgjax.evaluation.traces import learning_curves, trace_png
+from ecgjax.evaluation.traces import learning_curves, token_times_s, trace_png
+from ecgjax.models import conv_transformer
+from ecgjax.models.base import Activation
+from tests import tiny
 
 MANIFEST = {
     "dataset": {"name": "made up", "config": {}},
@@ -114,6 +118,55 @@ def test_everything_is_shown_in_a_well_formed_page(tmp_path):
     assert all(a.get("scope") in ("col", "row") for tag, a in page.tags if tag == "th")
 
 
+def test_folds_with_people_enough_have_intervals(tmp_path):
+    net = skilled(0.3, fold_N=np.arange(300) % 2)
+    page = page_of(tmp_path, predictions={"net": net})
+    part = net.select(net.fold_N == 1)
+    value, num = metrics.pooled(part)["auroc"], len(np.unique(part.subject_N))
+    low, high = metrics.interval(value, metrics.bootstrap(part)["auroc"], num, "auroc")
+    assert f"{value:.3f} {low:.2f}–{high:.2f}" in page.text and "resamples of the fold's subjects" in page.text
+    four = dataclasses.replace(net, fold_N=net.subject_N.astype(int) // 4)
+    page = page_of(tmp_path, predictions={"net": four})
+    assert "No fold tests the 5 subjects" in page.text and "resamples of the fold's" not in page.text
+
+
+def test_the_mean_over_subjects_has_an_interval(tmp_path):
+    net = skilled(0.3)
+    page = page_of(tmp_path, predictions={"net": net})
+    told = "from {1:.3f} to {2:.3f}".format(*metrics.mean_over_subjects(metrics.per_subject(net)["auroc"]))
+    assert any(told in a.get("aria-label", "") for _, a in page.tags)
+    assert "Line and band: the mean over subjects, and its 95 % interval from 1,000 resamples of them." in page.text
+
+
+def test_the_legend_names_what_is_drawn(tmp_path):
+    both, one = (page_of(tmp_path, curves=c).text for c in (CURVES, [c for c in CURVES if "validation/loss" in c]))
+    assert "training validation" in both
+    assert "validation" in one and "training" not in one
+
+
+def test_explained_power_is_the_headline_where_it_is_told(tmp_path):
+    curves = [{"step": s, "validation/loss": 2 / s, "validation/explained": 0.1 * s} for s in (2, 3)]
+    page = page_of(tmp_path, curves=[*CURVES[:3], *curves])
+    assert "30.0% of the hidden samples' power explained, at step 3" in page.text
+    assert "lowest validation loss" not in page.text
+
+
+def test_attention_stands_where_the_encoder_s_tokens_are_centred():
+    fields = {
+        "conv_norm": conv_transformer.ConvNorm.NONE,
+        "activation": Activation.GELU,
+    }  # the others blur or cut the reach
+    stem = conv_transformer.ConvStem(conv_transformer.Config(**tiny.MODEL | fields))
+    noise = jax.random.normal(jax.random.key(1), (1, 512, 1))
+    variables = stem.init(jax.random.key(0), noise)
+
+    def token(ecg_BTC, i):
+        return stem.apply(variables, ecg_BTC)[0, i].sum()
+
+    reached = np.flatnonzero(jax.grad(token)(noise, 3)[0, :, 0])
+    assert token_times_s(8, 512, 128.0)[3] * 128.0 == pytest.approx((reached[0] + reached[-1]) / 2)
+
+
 def test_sections_without_input_are_absent(tmp_path):
     page = page_of(tmp_path, curves=CURVES)
     assert "0.6667 lowest validation loss, at step 3" in page.text
@@ -153,7 +206,7 @@ def test_names_from_files_cannot_become_markup(tmp_path):
 def test_the_verdict_is_as_strong_as_the_interval_allows(tmp_path, model, other, verdict):
     page = page_of(tmp_path, predictions={"net": model, "heart rate": other})
     assert f"{verdict} the best of the others, heart rate" in page.text
-    assert ("may be chance" in page.text) == (verdict != "Better than")
+    assert ("may be chance" in page.text) == verdict.startswith("Not")
 
 
 def test_doubts_are_raised_where_they_are_due(tmp_path):
@@ -165,6 +218,9 @@ def test_doubts_are_raised_where_they_are_due(tmp_path):
     assert "Only 4 subjects" in page_of(tmp_path, predictions={"net": few}).text
     page = page_of(tmp_path, predictions={"net": good}, run={"protocol": "window"})
     assert "Optimistic: people on both sides" in page.text and "scores are optimistic" in page.text
+    rare = dataclasses.replace(good, label_N=(good.subject_N == "3").astype(int))  # one person's, of twelve
+    page = page_of(tmp_path, predictions={"net": rare})
+    assert re.search(r"3\d% of the resamples lack a class", page.text)  # (11 / 12) ** 12 = 0.35
     lone = dataclasses.replace(good, fold_N=good.label_N)  # each fold tests one class
     assert "AUROC is not defined in 2 of 2 folds" in page_of(tmp_path, predictions={"net": lone}).text
 

@@ -14,23 +14,25 @@ _THIRD, _HALF, _WIDE = 3.1, 4.3, 8.8  # inches: a part of the page, which scales
 
 
 def forest(rows: Sequence[Row], score: str) -> str:
-    """Each row's pooled score with its interval; chance is marked where the score has one."""
+    """Each row's pooled score with its interval, and as a number at the right; chance is marked where there is one."""
     with svg.style():
         figure, axes = svg.new(_HALF, 0.75 + 0.42 * len(rows))
-        low = min([0.5, *(r.scores[score] for r in rows), *(r.intervals[score][0] for r in rows)])
+        low = np.nanmin([0.5, *(r.scores[score] for r in rows), *(r.intervals[score][0] for r in rows)])
         for y, row in enumerate(reversed(rows)):
             colour = MODEL if row is rows[0] else OTHER
             axes.plot(row.intervals[score], (y, y), color=colour, linewidth=2.2)
             axes.plot(row.scores[score], y, "o", color=colour, markersize=6.5)
-            end = np.nanmax([row.scores[score], row.intervals[score][1]])
-            axes.annotate(number(row.scores[score]), (end, y), (7, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                number(row.scores[score]), (1, y), (4, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", va="center",
+            )  # fmt: skip
         if score in ("auroc", "balanced_accuracy"):
             axes.axvline(0.5, color=FAINT, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
             chance = (0.5, len(rows) - 0.45)
             axes.annotate("chance", chance, (4, 0), textcoords="offset points", color=FAINT, fontsize=8, va="center")
         axes.set_yticks(range(len(rows)), [row.name for row in reversed(rows)])
         axes.set_ylim(-0.5, len(rows) - 0.3)
-        axes.set_xlim(min(low - 0.03, 0.47), 1.06)
+        axes.set_xlim(min(low - 0.03, 0.47), 1.02)
         axes.set_xticks([tick for tick in np.arange(0, 1.01, 0.1) if tick > low - 0.03])
         axes.set_xlabel(f"{TITLES[score]}, 95 % interval over subjects")
         axes.spines["left"].set_visible(False)
@@ -42,7 +44,7 @@ def subjects(model: Predictions, other: Predictions | None, other_name: str, sco
     """The model's score within each subject, lowest first, beside that of the best baseline."""
     found = metrics.per_subject(model)
     order = np.argsort(found[score], kind="stable")
-    x, mean = np.arange(len(order)), metrics.spread(found[score])
+    x, (mean, low, high) = np.arange(len(order)), metrics.mean_over_subjects(found[score])
     with svg.style():
         figure, axes = svg.new(_WIDE, 2.7)
         if other is not None:
@@ -52,10 +54,10 @@ def subjects(model: Predictions, other: Predictions | None, other_name: str, sco
             axes.vlines(x, values, found[score][order], color=OTHER, linewidth=0.8, alpha=0.5)
             axes.plot(x, values, "o", color=OTHER, markersize=4, markerfacecolor="none", label=other_name)
         axes.plot(x, found[score][order], "o", color=MODEL, markersize=5.5, label="model")
-        axes.axhspan(mean.low, mean.high, color=MODEL, alpha=0.12, linewidth=0)
-        axes.axhline(mean.mean, color=MODEL, linewidth=0.9)
+        axes.axhspan(low, high, color=MODEL, alpha=0.12, linewidth=0)
+        axes.axhline(mean, color=MODEL, linewidth=0.9)
         axes.annotate(
-            f"mean {number(mean.mean, 2)}", (1, mean.mean), (4, 0), xycoords=("axes fraction", "data"),
+            f"mean {number(mean, 2)}", (1, mean), (4, 0), xycoords=("axes fraction", "data"),
             textcoords="offset points", color=MODEL, va="center",
         )  # fmt: skip
         axes.set_xlim(-0.7, len(x) - 0.3)
@@ -89,7 +91,7 @@ def roc(predictions: dict[str, Predictions], rows: Sequence[Row]) -> str:
     else:
         curves = [(name, metrics.roc_curve(model, k), k == 0) for k, name in enumerate(model.classes)]
     with svg.style():
-        figure, axes = svg.new(_THIRD, 2.9)
+        figure, axes = svg.new(_THIRD, 3.0 + 0.17 * len(curves))
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=0.8, linestyle=(0, (2, 3)))
         for i, (label, (false, true), bold) in enumerate(curves):
             colour = MODEL if bold or len(model.classes) > 2 else OTHER
@@ -97,7 +99,8 @@ def roc(predictions: dict[str, Predictions], rows: Sequence[Row]) -> str:
                 false, true, color=colour, linewidth=2 if bold else 1, linestyle=dashes[i % len(dashes)], label=label,
                 zorder=3 if bold else 2,
             )  # fmt: skip
-        axes.legend(loc="lower right", frameon=False, fontsize=8, handlelength=1.6, borderaxespad=0.2, labelspacing=0.3)
+        # Below the axes: within them it would cover a curve, on either side of the diagonal.
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, handlelength=2.4, labelspacing=0.3)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         return svg.render(figure, "roc")

@@ -1,7 +1,7 @@
 """Scores of class probabilities, with the subject as the unit of chance.
 
 Every score is a function of sums over subjects (`_Tally`), so a bootstrap of whole subjects is a weighting of the
-same sums: a thousand resamples cost a few matrix products, and the score and its interval share one formula.
+same sums: a thousand resamples cost a few matrix products, and the score and its draws share one formula.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from ecgjax.evaluation.predictions import Predictions
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "harmonic_f1", "auroc", "log_loss", "brier", "ece")
 LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 CALIBRATION_BINS = 10  # equal widths; ours
+RESAMPLES = 1000  # of whole subjects; ours
 
 
 # --- scores ---------------------------------------------------------------------------------------------------------
@@ -29,6 +30,10 @@ class _Tally:
     calibration_SB: np.ndarray  # sum of (probability - outcome) in a bin
     pairs_KSS: np.ndarray  # [k, s, t]: windows of s in class k ranked above windows of t outside it, ties half
     positives_KS: np.ndarray
+
+    @property
+    def windows_S(self) -> np.ndarray:
+        return self.confusion_SCC.sum((1, 2))
 
 
 def _tally(label_N: np.ndarray, probability_NC: np.ndarray, subject_N: np.ndarray, num_subjects: int) -> _Tally:
@@ -64,26 +69,36 @@ def _pairs(score_N: np.ndarray, positive_N: np.ndarray, subject_N: np.ndarray, n
 
 
 def _weighted_scores(tally: _Tally, weight_RS: np.ndarray) -> dict[str, np.ndarray]:
-    """Every score (R,) when subject s counts weight_RS[r, s] times. AUROC is NaN where a class is missing."""
+    """Every score (R,) when subject s counts weight_RS[r, s] times.
+
+    A draw that lacks a class of the whole has no AUROC, balanced accuracy or F1 (NaN): over the classes left, the
+    class prior would score 1. AUROC pairs no copies of one person with each other, only each copy with itself: the
+    copies are not different people, and pairs within a person are easier.
+    """
     confusion_RCC = np.einsum("rs,sij->rij", weight_RS, tally.confusion_SCC)
     total_R = confusion_RCC.sum((1, 2))
     hit_RC = np.einsum("rii->ri", confusion_RCC)
     true_RC, guessed_RC = confusion_RCC.sum(2), confusion_RCC.sum(1)
     seen_RC = true_RC + guessed_RC > 0  # scikit-learn averages over the classes that occur
+    lacking_R = (true_RC[:, tally.confusion_SCC.sum((0, 2)) > 0] == 0).any(1)
+    copies_RS = weight_RS * (weight_RS - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall_RC, precision_RC = (np.where(n > 0, hit_RC / n, 0.0) for n in (true_RC, guessed_RC))
         f1_RC = np.where(seen_RC, 2 * hit_RC / (true_RC + guessed_RC), 0.0)
         num_seen_R = seen_RC.sum(1)
         macro_precision_R, macro_recall_R = precision_RC.sum(1) / num_seen_R, recall_RC.sum(1) / num_seen_R
         both_R = macro_precision_R + macro_recall_R
-        positives_KR = tally.positives_KS @ weight_RS.T
+        harmonic_f1_R = np.where(both_R > 0, 2 * macro_precision_R * macro_recall_R / both_R, 0.0)
+        positives_KR, negatives_KS = tally.positives_KS @ weight_RS.T, tally.windows_S - tally.positives_KS
         ordered_KR = np.einsum("rs,ksr->kr", weight_RS, tally.pairs_KSS @ weight_RS.T)
+        ordered_KR -= np.einsum("kss,rs->kr", tally.pairs_KSS, copies_RS)
+        pairs_KR = positives_KR * (total_R - positives_KR) - (tally.positives_KS * negatives_KS) @ copies_RS.T
         return {
             "accuracy": hit_RC.sum(1) / total_R,
-            "balanced_accuracy": recall_RC.sum(1) / (true_RC > 0).sum(1),
-            "macro_f1": f1_RC.sum(1) / num_seen_R,
-            "harmonic_f1": np.where(both_R > 0, 2 * macro_precision_R * macro_recall_R / both_R, 0.0),
-            "auroc": (ordered_KR / (positives_KR * (total_R - positives_KR))).mean(0),
+            "balanced_accuracy": np.where(lacking_R, np.nan, recall_RC.sum(1) / (true_RC > 0).sum(1)),
+            "macro_f1": np.where(lacking_R, np.nan, f1_RC.sum(1) / num_seen_R),
+            "harmonic_f1": np.where(lacking_R, np.nan, harmonic_f1_R),
+            "auroc": np.where(pairs_KR > 0, ordered_KR / pairs_KR, np.nan).mean(0),
             "log_loss": weight_RS @ tally.log_loss_S / total_R,
             "brier": weight_RS @ tally.brier_S / total_R,
             "ece": np.abs(weight_RS @ tally.calibration_SB).sum(1) / total_R,
@@ -122,33 +137,26 @@ def _over_seeds(predictions: Predictions, weight_RS: np.ndarray | None) -> dict[
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """A mean over folds or subjects.
+    """A mean over folds.
 
     Attributes:
       mean, sd: over the defined values (sd with n - 1).
-      low, high: 95 % t-interval of the mean. Folds share training subjects, so it is too narrow for them.
       count, undefined: how many values there were, and how many were NaN (AUROC with one class).
     """
 
     mean: float
     sd: float
-    low: float
-    high: float
     count: int
     undefined: int
 
 
 def spread(values: np.ndarray) -> Spread:
-    """Mean, standard deviation and 95 % t-interval of the values that are defined."""
-    from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats would cost a second more
-
+    """Mean and standard deviation of the values that are defined."""
     values = np.asarray(values, np.float64)
     defined = values[~np.isnan(values)]
-    count, undefined = len(values), len(values) - len(defined)
     mean = float(defined.mean()) if len(defined) else np.nan
     sd = float(defined.std(ddof=1)) if len(defined) > 1 else np.nan
-    half = float(stdtrit(len(defined) - 1, 0.975)) * sd / np.sqrt(len(defined)) if len(defined) > 1 else np.nan
-    return Spread(mean, sd, mean - half, mean + half, count, undefined)
+    return Spread(mean, sd, len(values), len(values) - len(defined))
 
 
 def per_fold(predictions: Predictions) -> dict[str, np.ndarray]:
@@ -172,20 +180,59 @@ def _grouped(predictions: Predictions, columns: dict[str, np.ndarray]) -> dict[s
     return named | {name: np.array([row[name] for row in rows]) for name in SCORES}
 
 
-def bootstrap(predictions: Predictions, num_resamples: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
-    """Pooled scores of `num_resamples` draws of whole subjects with replacement: {score: (R,)}.
+def bootstrap(predictions: Predictions, num_resamples: int = RESAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
+    """Pooled scores of `num_resamples` draws of whole subjects with replacement: {score: (R,)}, NaN where undefined.
 
     The same seed draws the same subjects, so two predictions of the same subjects can be compared draw by draw.
     """
-    num_subjects = len(np.unique(predictions.subject_N))
+    return _over_seeds(predictions, _draw(len(np.unique(predictions.subject_N)), num_resamples, seed))
+
+
+def _draw(num_subjects: int, num_resamples: int, seed: int) -> np.ndarray:
+    """[r, s] = how often draw r holds subject s."""
     share = np.full(num_subjects, 1 / num_subjects)
-    return _over_seeds(predictions, np.random.default_rng(seed).multinomial(num_subjects, share, num_resamples))
+    return np.random.default_rng(seed).multinomial(num_subjects, share, num_resamples)
 
 
-def interval(draws_R: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """95 % percentile interval of bootstrap draws; draws that are not defined are left out. NaN with fewer than two."""
+def interval(value: float, draws_R: Float[np.ndarray, " R"], num_subjects: int, score: str = "") -> tuple[float, float]:
+    """95 % interval of a value from its bootstrap draws: the value, and Student's t times their standard deviation.
+
+    The draws give the standard error alone, times sqrt(n / (n - 1)), as draws of n subjects vary too little
+    (Hesterberg, The American Statistician, 2015); t has n - 1 degrees of freedom (Efron & Tibshirani, An Introduction
+    to the Bootstrap, 1993, chapter 12). A named score is taken on the logit scale, so that its interval stays within
+    0 and 1 and leans as it should (Pepe, The Statistical Evaluation of Medical Tests, 2003, chapter 5, on AUROC), or on
+    the log scale where lower is better; a difference or a mean as it is.
+
+    Percentiles of the draws are not used: for the AUROC of 6 to 30 simulated people they held the truth in 88 to 93 %
+    of studies, and were too high several times as often as too low; this holds it in 95 to 97 %, evenly (ours).
+
+    Returns:
+      (low, high). Draws that are NaN are left out; NaN with fewer than two subjects or draws.
+    """
+    from scipy.special import expit, logit, stdtrit  # scipy.stats would cost a second more
+
     defined = draws_R[~np.isnan(draws_R)]
-    return tuple(np.quantile(defined, (0.025, 0.975)).tolist()) if len(defined) > 1 else (np.nan, np.nan)
+    if len(defined) < 2 or num_subjects < 2:
+        return np.nan, np.nan
+    half = stdtrit(num_subjects - 1, 0.975) * np.sqrt(num_subjects / (num_subjects - 1)) * defined.std(ddof=1)
+    if not score or half == 0:
+        ends = value - half, value + half
+    elif score in LOWER_IS_BETTER:
+        ends = np.exp(np.log(value) + np.array([-half, half]) / value)
+    else:
+        ends = expit(logit(value) + np.array([-half, half]) / (value * (1 - value)))
+    return float(ends[0]), float(ends[1])
+
+
+def mean_over_subjects(
+    values_S: Float[np.ndarray, " S"], num_resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float, float]:
+    """(mean, low, high) of a score of single subjects; those for whom it is not defined are left out."""
+    defined = values_S[~np.isnan(values_S)]
+    if not len(defined):
+        return np.nan, np.nan, np.nan
+    draws_R = _draw(len(defined), num_resamples, seed) @ defined / len(defined)
+    return float(defined.mean()), *interval(defined.mean(), draws_R, len(defined))
 
 
 # --- curves ---------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Row:
       folds: mean and spread of each score over folds (and seeds).
       gains: (first row - this row, low, high) of each score, on the same draws of subjects; NaN where the subjects
         differ.
+      undefined: share of the draws that lack a class, which intervals of AUROC, balanced accuracy and F1 leave out.
     """
 
     name: str
@@ -39,29 +40,34 @@ class Row:
     intervals: dict[str, tuple[float, float]]
     folds: dict[str, metrics.Spread]
     gains: dict[str, tuple[float, float, float]]
+    undefined: float
 
 
-def compare(predictions: dict[str, Predictions], num_resamples: int = 1000, seed: int = 0) -> tuple[Row, ...]:
+def compare(
+    predictions: dict[str, Predictions], num_resamples: int = metrics.RESAMPLES, seed: int = 0
+) -> tuple[Row, ...]:
     """One row a prediction; the first is the one that the others are measured against."""
     first = next(iter(predictions.values()))
     first_scores, first_draws = metrics.pooled(first), metrics.bootstrap(first, num_resamples, seed)
     rows = []
     for name, each in predictions.items():
-        scores, draws, folds = (
-            metrics.pooled(each),
-            metrics.bootstrap(each, num_resamples, seed),
-            metrics.per_fold(each),
+        scores, draws = metrics.pooled(each), metrics.bootstrap(each, num_resamples, seed)
+        subjects, folds = np.unique(each.subject_N), metrics.per_fold(each)
+        gains = dict.fromkeys(metrics.SCORES, (np.nan,) * 3)
+        if np.array_equal(subjects, np.unique(first.subject_N)):
+            for score in metrics.SCORES:
+                gain = first_scores[score] - scores[score]
+                gains[score] = gain, *metrics.interval(gain, first_draws[score] - draws[score], len(subjects))
+        rows.append(
+            Row(
+                name=name,
+                scores=scores,
+                intervals={s: metrics.interval(scores[s], draws[s], len(subjects), s) for s in metrics.SCORES},
+                folds={s: metrics.spread(folds[s]) for s in metrics.SCORES},
+                gains=gains,
+                undefined=float(np.isnan(draws["balanced_accuracy"]).mean()),
+            )
         )
-        paired = np.array_equal(np.unique(each.subject_N), np.unique(first.subject_N))
-        gains = {
-            score: (first_scores[score] - scores[score], *metrics.interval(first_draws[score] - draws[score]))
-            if paired
-            else (np.nan,) * 3
-            for score in metrics.SCORES
-        }
-        intervals = {score: metrics.interval(draws[score]) for score in metrics.SCORES}
-        spreads = {score: metrics.spread(folds[score]) for score in metrics.SCORES}
-        rows.append(Row(name, scores, intervals, spreads, gains))
     return tuple(rows)
 
 

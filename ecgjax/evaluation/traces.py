@@ -3,12 +3,12 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ecgjax.data.staging import whole_file
 from ecgjax.evaluation import svg
 from ecgjax.evaluation.svg import FAINT, INK, MODEL, OTHER, WARM
 from ecgjax.evaluation.tables import TITLES
@@ -47,16 +47,16 @@ def learning_curves(rows: Sequence[dict]) -> str:
     names, the learning rate, and parts of a metric ("accuracy/noise") are not drawn. Returns "" where no metric has two
     points.
     """
-    series = _series(rows)
-    names = sorted({metric for _, metric, _ in series}, key=lambda n: (n != "loss", n))[:6]
+    drawn = series(rows)
+    names = sorted({metric for _, metric, _ in drawn}, key=lambda n: (n != "loss", n))[:6]
     if not names:
         return ""
     num_columns = min(len(names), 3)
     num_rows = -(-len(names) // num_columns)
-    many = len({fold for *_, fold in series}) > 1
+    many = len({fold for *_, fold in drawn}) > 1
     with svg.style():
         figure, axes = svg.new(_WIDE, 2.4 * num_rows, nrows=num_rows, ncols=num_columns, squeeze=False)
-        for (split, metric, _), (step, value) in series.items():
+        for (split, metric, _), (step, value) in drawn.items():
             if metric in names:
                 colour, width = (OTHER, 0.9) if split == "train" else (MODEL, 1.1 if many else 1.8)
                 panel = axes.flat[names.index(metric)]
@@ -69,17 +69,17 @@ def learning_curves(rows: Sequence[dict]) -> str:
         return svg.render(figure, "curves")
 
 
-def _series(rows: Sequence[dict]) -> dict[tuple, tuple[list, list]]:
+def series(rows: Sequence[dict]) -> dict[tuple, tuple[list, list]]:
     """{(split, metric, fold): (steps, values)} of the metrics that can be drawn as a line."""
-    series: dict[tuple, tuple[list, list]] = {}
+    found: dict[tuple, tuple[list, list]] = {}
     for row in rows:
         for name, value in row.items():
             split, _, metric = name.partition("/")
             if split in ("train", "validation") and metric != "learning_rate" and "/" not in metric:
-                steps, values = series.setdefault((split, metric, row.get("fold", 0)), ([], []))
+                steps, values = found.setdefault((split, metric, row.get("fold", 0)), ([], []))
                 steps.append(row["step"])
                 values.append(value)
-    drawn = {key: points for key, points in series.items() if np.isfinite(points[1]).sum() > 1}
+    drawn = {key: points for key, points in found.items() if np.isfinite(points[1]).sum() > 1}
     return dict(sorted(drawn.items()))  # validation after training, so on top of it
 
 
@@ -116,7 +116,7 @@ def attention(shown: Attention) -> str:
     num, length = shown.signal_KT.shape
     num_tokens = shown.weight_KHL.shape[2]
     time_s = np.arange(length) / shown.rate_hz
-    token_s = (np.arange(num_tokens) + 0.5) * length / num_tokens / shown.rate_hz
+    token_s = token_times_s(num_tokens, length, shown.rate_hz)
     with svg.style():
         figure, axes = svg.new(
             _WIDE, 0.5 + 1.9 * num, nrows=2 * num, sharex=True, squeeze=False, height_ratios=(1.5, 0.8) * num
@@ -139,6 +139,11 @@ def attention(shown: Attention) -> str:
         axes[-1, 0].set_xlabel("seconds")
         axes[-1, 0].tick_params(axis="x", length=3)
         return svg.render(figure, "attention")
+
+
+def token_times_s(num_tokens: int, length: int, rate_hz: float) -> Float[np.ndarray, " L"]:
+    """Where the tokens of a window of `length` samples stand: each on the sample its filters are centred on."""
+    return np.arange(num_tokens) * (length / num_tokens / rate_hz)
 
 
 def trace_png(
@@ -191,9 +196,8 @@ def trace_png(
             chance.set_ylabel(f"probability of\n{classes[1]}")
         else:
             chance.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-        unfinished = Path(path).with_name(Path(path).name + ".tmp")
-        figure.savefig(unfinished, format="png", dpi=150)
-    unfinished.replace(path)
+        with whole_file(path, "wb") as file:
+            figure.savefig(file, format="png", dpi=150)
 
 
 def _draw_signal(axes: Any, signal_T: np.ndarray, rate_hz: float, start_s: float, scale: float) -> None:
