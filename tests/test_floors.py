@@ -30,6 +30,7 @@ FLOORS = {
     "ecgjax.tasks": 3,
     "ecgjax.training.loop": 5,
     "ecgjax.evaluation.apply": 6,
+    "ecgjax.evaluation.looks": 6,
     "ecgjax.evaluation.protocols": 6,
     "ecgjax.evaluation.summary": 6,
     "ecgjax.evaluation.sweeps": 6,

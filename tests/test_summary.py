@@ -4,14 +4,16 @@ import copy
 import dataclasses
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from ecgjax.data.pipeline import make_gather
 from ecgjax.data.store import open_store
 from ecgjax.errors import UserError
-from ecgjax.evaluation import apply, metrics, report, summary, tables
+from ecgjax.evaluation import apply, looks, metrics, report, summary, tables
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
 from ecgjax.training import loop
@@ -81,7 +83,33 @@ def test_files_of_a_cross_validation_agree(crossed):
 def test_report_of_a_cross_validation_shows_scores_curves_and_doubts(crossed):
     page = (crossed[0] / "report.html").read_text()
     assert 'id="scores"' in page and 'id="folds"' in page and "Subject-disjoint folds" in page
-    assert 'id="reconstruction"' not in page
+    assert 'id="reconstruction"' not in page, "there was no pre-training"
+    assert re.search(r"\d+ to train on in fold 0, ", page)
+
+
+def test_attention_of_a_fold_says_whose_class_and_guess(crossed):
+    folder, found, _ = crossed
+    page, model = (folder / "report.html").read_text(), found.predictions[MODEL]
+    titles = re.findall(r"(synthetic0/s\d+): (calm|aroused), taken for (calm|aroused) \((\d+)% sure\)", page)
+    tested = model.select(model.fold_N == 0)
+    rows = zip(tested.subject_N, tested.label_N, tested.probability_NC, strict=True)
+    names = model.classes
+    known = {(s, names[y], names[p.argmax()], f"{100 * p.max():.0f}") for s, y, p in rows}
+    assert len(titles) == 3 and set(titles) <= known
+    assert {true for _, true, *_ in titles} == {"calm", "aroused"}
+
+
+def test_a_fine_tuning_says_what_it_was_pretrained_to_fill_in(pretrained, store, tmp_path):
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    experiment.init_from = str(pretrained[1])
+    found = cross_validate(experiment, tmp_path)
+    looked = looks.of_fold_0(experiment, found, tmp_path / "fold_00")
+    shown, corpus = looked["reconstruction"], found.corpus
+    signals = make_gather(corpus.stores, corpus.eval_windows, experiment.data)(corpus.test)["signals"]["ecg"][:, :, 0]
+    assert all((signals == x_T).all(1).any() for x_T in shown.signal_KT), "the windows are those fold 0 was tested on"
+    assert shown.masked_KT.any() and f"pre-training in {pretrained[1].name}" in shown.note
+    experiment.data.window_s = 5.0
+    assert looks._of_pretraining(experiment, corpus, corpus.test[:1]) is None, "which read other windows"
 
 
 def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
@@ -90,6 +118,7 @@ def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
         found, seen_in_pretraining=["a/1", "a/2"], beatless=3, seen_with_labels=["a/3"], one_sided=[0, 2]
     )
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    shutil.copytree(folder / "fold_00", tmp_path / "fold_00")
     summary.report_cross_validation(experiment, doubtful, tmp_path)
     notes = (
         "2 tested subjects were among the pre-training subjects",
@@ -112,14 +141,15 @@ def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained)
 def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     this = pretrained[0]
     state = this.compiled.init(jax.random.key(0))
-    found = summary._attention(this, state, summary._some_windows(this, 3))
+    ids = looks.some_windows(this, 3)
+    found = looks.attention(this.compiled, state, this.corpus, this.experiment.data, ids, "abc")
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
     assert (found.weight_KHL > 0).all() and (found.weight_KHL.sum(-1) < 1).all(), "CLS looks at itself too"
 
 
 def test_pictures_show_people_kept_aside_where_there_are_any(pretrained):
     this = pretrained[0]
-    assert set(summary._some_windows(this, 3)) <= set(this.corpus.validation.tolist())
+    assert set(looks.some_windows(this, 3)) <= set(this.corpus.validation.tolist())
 
 
 def test_files_of_an_evaluation_agree(store, tmp_path):
@@ -164,4 +194,4 @@ def test_a_report_without_validation_shows_training_windows(pretrained):
     this = copy.copy(pretrained[0])
     object.__setattr__(this, "corpus", copy.copy(this.corpus))
     object.__setattr__(this.corpus, "validation", this.corpus.validation[:0])
-    assert len(summary._some_windows(this, 3)) == 3
+    assert len(looks.some_windows(this, 3)) == 3

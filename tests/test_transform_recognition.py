@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 
 from ecgjax import config
 from ecgjax.errors import UserError
-from ecgjax.evaluation import recognition, summary
+from ecgjax.evaluation import looks, recognition, summary
 from ecgjax.models.base import Encoded
 from ecgjax.tasks.distortions import Distortion
 from ecgjax.tasks.transform_recognition import Config, Versions
@@ -248,7 +248,7 @@ def test_a_run_logs_every_task(run):
 def test_the_report_of_a_run_tells_the_scores_of_its_evaluation(run):
     this, state = run
     page = summary.report_run(this, state).read_text()
-    found = summary._recognised(this, state)
+    found = looks.recognised(this, state)
     assert len(found.version_N) == 7 * len(this.corpus.validation) and found.gallery_VT.shape == (7, 1280)
     scores, _ = evaluate(this.compiled, state, this.eval_gather, this.corpus.validation, 16)
     for name, row in zip(NAMES, recognition.scores(found), strict=True):

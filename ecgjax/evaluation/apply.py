@@ -60,7 +60,9 @@ def load(path: Path, experiment: Experiment) -> Model:
         for name, m in about["modalities"].items()
     }
     one = np.zeros(1, np.int32)
-    compiled = compile_program(experiment, {"signals": signals, "label": one, "window": one, "weight": np.ones(1)})
+    compiled = compile_program(
+        experiment, {"signals": signals, "label": one, "window": one, "weight": np.ones(1, np.float32)}
+    )
     meshes.check_batch_size(experiment.data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
     roots = {"params": compiled.abstract.params, "model_state": compiled.abstract.model_state}
     found = checkpoint.restore(path, roots, model=config.to_dict(experiment)["model"]).state

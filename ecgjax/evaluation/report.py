@@ -106,7 +106,8 @@ def write_report(
         reconstruction=reconstruction
         and labelled(
             traces.reconstructions(reconstruction), "Signals with hidden spans, and the model's reconstruction."
-        ),
+        )
+        | {"note": reconstruction.note},
         attention=attention
         and labelled(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
         sweep=sweep and {"plot": labelled(sweep[0], "Score by setting."), "head": sweep[1][0], "lines": sweep[1][1:]},

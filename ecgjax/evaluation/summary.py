@@ -7,37 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from ecgjax import config
 from ecgjax.config import Experiment
-from ecgjax.data import pipeline, splits, staging
+from ecgjax.data import splits, staging
 from ecgjax.data.corpus import Corpus
 from ecgjax.data.staging import whole_file
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
-from ecgjax.evaluation import apply, protocols, report, sweeps, tables
+from ecgjax.evaluation import apply, looks, protocols, report, sweeps, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
-from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
-from ecgjax.evaluation.traces import Attention, Reconstruction
-from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.state import State
 from ecgjax.training.writer import read_metrics
 
-_SHOWN = 3  # windows in a figure
-_SCORED = 1000  # training windows that a pre-training is scored on where none are kept aside
-
 
 def report_run(this: Run, state: State) -> Path:
     """Writes report.html into the run's folder: learning curves, what it made of windows, where it looks."""
-    path, ids = this.folder / "report.html", _some_windows(this, _SHOWN)
-    attention, kept = _attention(this, state, ids), _predict(this, state, ids)
-    recognised = _recognised(this, state) if "version" in kept else None
+    path, looked = this.folder / "report.html", looks.of_run(this, state)
     if jax.process_index() == 0:
         report.write_report(
             path,
@@ -45,16 +36,14 @@ def report_run(this: Run, state: State) -> Path:
             run=_facts(this.experiment, this.corpus),
             data=_manifests(this.corpus),
             curves=_curves(this.folder),
-            reconstruction=_reconstruction(this, kept) if "reconstruction" in kept else None,
-            attention=attention,
-            recognised=recognised,
+            **looked,
         )
     return path
 
 
 def report_cross_validation(experiment: Experiment, found: CrossValidation, folder: Path) -> tuple[str, Path]:
     """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
-    facts, rows = _facts(experiment, found.corpus), tables.compare(found.predictions)
+    facts, rows = _facts(experiment, found.corpus, " in fold 0"), tables.compare(found.predictions)
     curves = [row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)]
     path = folder / "report.html"
     report.write_report(
@@ -65,6 +54,7 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
         curves=curves,
         predictions=found.predictions,
         notes=_doubts(found),
+        **looks.of_fold_0(experiment, found, folder / "fold_00"),
     )
     _write_scores(folder, facts, found.predictions, rows)
     return tables.format_table(rows), path
@@ -180,12 +170,12 @@ def _doubts(found: CrossValidation) -> list[str]:
     return doubts
 
 
-def _facts(experiment: Experiment, corpus: Corpus) -> dict[str, Any]:
+def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str, Any]:
     devices = jax.devices()
     facts = report.environment() | {
         "devices": f"{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)",
         "seed": experiment.seed,
-        "windows": f"{len(corpus.train):,} to train on, {len(corpus.eval_windows):,} on the evaluation grid",
+        "windows": f"{len(corpus.train):,} to train on{where}, {len(corpus.eval_windows):,} on the evaluation grid",
         "subjects": len(corpus.eval_windows.subjects),
         "config": config.to_dict(experiment),
     }
@@ -205,61 +195,3 @@ def _curves(folder: Path) -> list[dict[str, Any]]:
         | {f"{sides[row['kind']]}/{name}": v for name, v in row.items() if name not in ("step", "kind", "clock")}
         for row in read_metrics(folder)
     ]
-
-
-def _some_windows(this: Run, count: int) -> np.ndarray:
-    """Up to `count` validation windows (training ones where none are kept aside), spread over the people."""
-    ids = this.corpus.validation
-    if not len(ids):
-        ids = np.arange(len(this.corpus.eval_windows))
-    return ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
-
-
-def _predict(this: Run, state: State, ids: np.ndarray) -> dict[str, np.ndarray]:
-    return evaluate(this.compiled, state, this.eval_gather, ids, this.experiment.data.eval_batch_size, len(ids))[1]
-
-
-def _reconstruction(this: Run, kept: dict[str, np.ndarray]) -> Reconstruction:
-    signal_KT, said_KT = kept["target"][:, :, 0], kept["reconstruction"][:, :, 0]
-    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(this))
-
-
-def _recognised(this: Run, state: State) -> Recognition:
-    """How versions of all validation windows are told apart, and those of one window to look at."""
-    task, modality = this.compiled.program.task, this.experiment.data.modalities[0]
-    kept = _predict(this, state, _some_windows(this, len(this.corpus.validation) or _SCORED))
-    shown = jax.jit(task.every_version)(jax.random.key(0), _signals(this, _some_windows(this, 1)))[modality]
-    return Recognition(
-        names=task.version_names,
-        version_N=kept["version"].ravel(),
-        probability_NV=kept["version_probability"].reshape(-1, len(task.version_names)),
-        gallery_VT=np.asarray(shown)[0, :, :, 0],
-        rate_hz=_rate_hz(this),
-    )
-
-
-def _attention(this: Run, state: State, ids: np.ndarray) -> Attention | None:
-    """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
-    encoder, signals = this.compiled.program.encoder, _signals(this, ids)
-
-    @jax.jit
-    def look(params: Any, model_state: Any, signals: Any) -> Any:
-        variables = {"params": params["encoder"], **model_state["encoder"]}
-        return encoder.apply(variables, signals, train=False, mutable=["intermediates"])[1]
-
-    sown = jax.tree_util.tree_leaves_with_path(look(state.params, state.model_state, signals))
-    weights = [leaf for keys, leaf in sown if "attention" in jax.tree_util.keystr(keys) and leaf.ndim == 4]
-    if not weights or weights[-1].shape[-1] < 2:
-        return None
-    signal_KT = next(iter(signals.values()))[:, :, 0]
-    windows = this.corpus.eval_windows.take(ids)
-    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(this), tuple(windows.subject.tolist()))
-
-
-def _signals(this: Run, ids: np.ndarray) -> dict[str, np.ndarray]:
-    corpus = this.corpus
-    return pipeline.make_gather(corpus.stores, corpus.eval_windows, this.experiment.data)(ids)["signals"]
-
-
-def _rate_hz(this: Run) -> float:
-    return float(this.corpus.stores[0].manifest["modalities"][this.experiment.data.modalities[0]]["rate_hz"])

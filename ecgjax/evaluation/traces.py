@@ -19,12 +19,13 @@ _CLASS_COLOURS = ("#0b62c4", "#c2571a", "#1d7f4e", "#8442a8", "#8a6d00", "#b3286
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """K windows, which of their samples were hidden, and what the model put there."""
+    """K windows, which of their samples were hidden, and what the model put there. `note`: whose windows, and model."""
 
     signal_KT: Float[np.ndarray, "K T"]
     masked_KT: Bool[np.ndarray, "K T"]
     reconstruction_KT: Float[np.ndarray, "K T"]
     rate_hz: float
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
