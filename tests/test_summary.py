@@ -87,16 +87,23 @@ def test_report_of_a_cross_validation_shows_scores_curves_and_doubts(crossed):
     assert re.search(r"\d+ to train on in fold 0, ", page)
 
 
-def test_attention_of_a_fold_says_whose_class_and_guess(crossed):
+def test_attention_of_a_fold_says_whose_class_and_guess(crossed, store):
     folder, found, _ = crossed
-    page, model = (folder / "report.html").read_text(), found.predictions[MODEL]
-    titles = re.findall(r"(synthetic0/s\d+): (calm|aroused), taken for (calm|aroused) \((\d+)% sure\)", page)
-    tested = model.select(model.fold_N == 0)
-    rows = zip(tested.subject_N, tested.label_N, tested.probability_NC, strict=True)
+    page, model, corpus = (folder / "report.html").read_text(), found.predictions[MODEL], found.corpus
+    assert len(re.findall(r"synthetic0/s\d+: (?:calm|aroused), taken for (?:calm|aroused) \(\d+% sure\)", page)) == 3
+    said_N = np.random.default_rng(0).random(len(model))  # a tiny model would say the same of every window
+    surer = {MODEL: dataclasses.replace(model, probability_NC=np.c_[1 - said_N, said_N])}
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    found = dataclasses.replace(found, predictions=surer)
+    shown = looks.of_fold_0(experiment, found, folder / "fold_00")["attention"]
+    tested = surer[MODEL].select(model.fold_N == 0)
+    signals = make_gather(corpus.stores, corpus.eval_windows, experiment.data)(corpus.test)["signals"]["ecg"][:, :, 0]
     names = model.classes
-    known = {(s, names[y], names[p.argmax()], f"{100 * p.max():.0f}") for s, y, p in rows}
-    assert len(titles) == 3 and set(titles) <= known
-    assert {true for _, true, *_ in titles} == {"calm", "aroused"}
+    for signal_T, title in zip(shown.signal_KT, shown.titles, strict=True):
+        (row,) = np.flatnonzero((signals == signal_T).all(1))
+        true, p = names[tested.label_N[row]], tested.probability_NC[row]
+        assert title == f"{tested.subject_N[row]}: {true}, taken for {names[p.argmax()]} ({p.max():.0%} sure)"
+    assert "calm, taken" in shown.titles[0] and "aroused, taken" in shown.titles[-1]
 
 
 def test_a_fine_tuning_says_what_it_was_pretrained_to_fill_in(pretrained, store, tmp_path):
