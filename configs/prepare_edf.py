@@ -1,4 +1,4 @@
-"""A store from EDF and EDF+ files: one ECG channel a file, at 128 Hz.
+"""A store from EDF, EDF+ and BDF files: one ECG channel a file, at 128 Hz.
 
     python -m launch.prepare --config=configs/prepare_edf.py --config.dataset.root=DIR --store=DIR
 

@@ -104,27 +104,30 @@ class EdfChannel:
 
 def write_edf(
     path: Path, channels: Sequence[EdfChannel], kind: str = "", record_s: float = 1.0, promised: int | None = None,
-    onsets_s: Sequence[float] = (),
+    onsets_s: Sequence[float] = (), bits: int = 16,
 ) -> None:  # fmt: skip
-    """A file of Kemp 1992 and 2003. `kind` "EDF+C" or "EDF+D" adds an annotation signal with the records' onsets."""
+    """A file of Kemp 1992 and 2003. `kind` "EDF+C" or "EDF+D" adds an annotation signal with the records' onsets.
+    With 24 bits it is BioSemi's BDF, whose kinds are "24BIT", "BDF+C" and "BDF+D"."""
     path.parent.mkdir(parents=True, exist_ok=True)
     num_records = len(channels[0].digital_RN)
-    blocks = [channel.digital_RN.astype("<i2").view(np.uint8).reshape(num_records, -1) for channel in channels]
+    pack = _PACK[str(bits)]
+    blocks = [np.frombuffer(pack(c.digital_RN), np.uint8).reshape(num_records, -1) for c in channels]
     rows = [(c.label, "", c.unit, *c.physical, *c.digital, "", c.digital_RN.shape[1], "") for c in channels]
-    if kind:
+    if "+" in kind:
         onsets_s = onsets_s or [i * record_s for i in range(num_records)]
         stamps = [
-            f"+{onset:.12g}\x14\x14\0+{onset:.12g}\x151\x14note\x14\0".encode().ljust(64, b"\0") for onset in onsets_s
+            f"+{onset:.12g}\x14\x14\0+{onset:.12g}\x151\x14note\x14\0".encode().ljust(66, b"\0") for onset in onsets_s
         ]
-        blocks.insert(1, np.frombuffer(b"".join(stamps), np.uint8).reshape(num_records, 64))
-        rows.insert(1, ("EDF Annotations", "", "", -1, 1, -32768, 32767, "", 32, ""))
-    head = [("0", 8), ("X X X X", 80), ("Startdate 02-JAN-2011 X X X", 80), ("02.01.11", 8), ("10.20.30", 8)]
+        blocks.insert(1, np.frombuffer(b"".join(stamps), np.uint8).reshape(num_records, 66))
+        rows.insert(1, (f"{kind[:3]} Annotations", "", "", -1, 1, -32768, 32767, "", 528 // bits, ""))
+    head = [("0" if bits == 16 else "?BIOSEMI", 8), ("X X X X", 80)]
+    head += [("Startdate 02-JAN-2011 X X X", 80), ("02.01.11", 8), ("10.20.30", 8)]
     head += [(256 * (len(rows) + 1), 8), (kind, 44), (num_records if promised is None else promised, 8)]
     head += [(record_s, 8), (len(rows), 4)]
     text = "".join(f"{value:<{width}}" for value, width in head)
     for field, width in enumerate((16, 80, 8, 8, 8, 8, 8, 80, 8, 32)):
         text += "".join(f"{row[field]:<{width}}" for row in rows)
-    path.write_bytes(text.encode("ascii") + np.concatenate(blocks, axis=1).tobytes())
+    path.write_bytes(text.encode("ascii").replace(b"?", b"\xff", 1) + np.concatenate(blocks, axis=1).tobytes())
 
 
 def wave(num: int, size: int = 900, seed: int = 0) -> np.ndarray:

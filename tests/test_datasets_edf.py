@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixtures import CORPORA, EdfChannel, wave, write_edf
 
-from ecgjax.datasets import edf, eegmat
+from ecgjax.datasets import base_edf, edf, eegmat
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
 
@@ -62,6 +62,27 @@ def test_gaps_between_records_are_nan(tmp_path):
     np.testing.assert_allclose(samples[230:], ecg.values()[100:], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["24BIT", "BDF+C", "BDF+D"])
+def test_bdf_has_samples_of_24_bits(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(base_edf, "_CHUNK_BYTES", 600)  # two records of the ECG at a time
+    digital_RN = wave(300, 8_000_000).reshape(3, 100)
+    digital_RN[0, :3] = -(2**23), 2**23 - 1, -1
+    scale = {"unit": "uV", "physical": (-262144, 262143), "digital": (-(2**23), 2**23 - 1)}
+    ecg, other = EdfChannel("EXG1", digital_RN, **scale), EdfChannel("GSR1", wave(12).reshape(3, 4), **scale)
+    onsets_s = [0, 1, 4] if kind == "BDF+D" else ()
+    write_edf(tmp_path / "a.bdf", [other, ecg], kind, bits=24, onsets_s=onsets_s)
+    made = edf.Config(root=str(tmp_path), channels=Channels(ecg=("EXG1",))).make()
+    assert made.keys() == ("a.bdf",)
+    recording = made.load("a.bdf")
+    samples_T = recording.signals["ecg"].samples_TC[:, 0]
+    assert (recording.signals["ecg"].rate_hz, recording.signals["ecg"].unit) == (100.0, "mV")
+    assert recording.start_time == "2011-01-02T10:20:30"
+    if kind == "BDF+D":
+        assert len(samples_T) == 500 and np.isnan(samples_T[200:400]).all()
+        samples_T = np.delete(samples_T, np.s_[200:400])
+    np.testing.assert_allclose(samples_T, ecg.values() / 1000, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("onsets, reason", [([0, 1, 0.5], "records overlap"), ([0, 1, 1e9], "too long")])
 def test_impossible_times_are_refused(tmp_path, onsets, reason):
     write_edf(tmp_path / "a.edf", [channel(num_records=3)], "EDF+D", onsets_s=onsets)
@@ -108,9 +129,9 @@ def test_truncated_files(tmp_path, size, reason):
 def test_files_that_are_no_edf_or_hold_nothing(tmp_path):
     (tmp_path / "text.edf").write_text("time,ecg\n" * 100)
     assert refused(tmp_path / "text.edf") == "unreadable header"
-    write_edf(tmp_path / "bdf.edf", [channel()])  # BioSemi's 24-bit cousin has the same header but for its first bytes
+    write_edf(tmp_path / "bdf.edf", [channel()])  # 16 bits a sample, and first bytes that promise 24
     (tmp_path / "bdf.edf").write_bytes(b"\xffBIOSEMI" + (tmp_path / "bdf.edf").read_bytes()[8:])
-    assert refused(tmp_path / "bdf.edf") == "unreadable header"
+    assert refused(tmp_path / "bdf.edf") == "truncated"
     write_edf(tmp_path / "flat.edf", [channel(digital=(5, 5))])
     assert refused(tmp_path / "flat.edf") == "unreadable header"
     write_edf(tmp_path / "none.edf", [channel(num_records=1)], promised=0)

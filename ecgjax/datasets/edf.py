@@ -1,4 +1,4 @@
-"""EDF files: one, or every one below a folder."""
+"""EDF and BDF files: one, or every one below a folder."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from ecgjax.signals.recording import LabelSpec, Recording
 
 @dataclasses.dataclass
 class Config:
-    """EDF files. `root` is a folder, searched with its sub-folders, or one file.
+    """EDF and BDF files. `root` is a folder, searched with its sub-folders, or one file.
 
     `subject` is a regex on the file's path without suffix, whose first group is the subject; empty takes the file's
     name. `name` is for manifests and tables; empty takes the folder's.
@@ -34,7 +34,7 @@ class Edf:
         self.label_specs: dict[str, LabelSpec] = {}
 
     def keys(self) -> tuple[str, ...]:
-        return base_files.list_files(self.config.root, r".*\.edf", "EDF file (*.edf)")
+        return base_files.list_files(self.config.root, r".*\.[eb]df", "EDF or BDF file (*.edf, *.bdf)")
 
     def load(self, key: str) -> Recording:
         path = base_files.locate(self.config.root, key)
