@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from fixtures import wave
 
+from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.datasets import csv
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
+from ecgjax.signals.quality import Gate
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")
@@ -83,10 +85,15 @@ def test_a_stated_rate_is_checked_against_the_times(path):
     assert refused(path, "# Sampling Rate (Hz):= 1000.00\n" + rows(ECG), rate_hz=250.0) == "wrong rate"
 
 
-def test_a_missing_rate_names_the_flags(path):
-    with pytest.raises(UserError, match=r"a\.csv.*--rate_hz .*--config\.dataset\.rate_hz") as caught:
+def test_a_missing_rate_names_the_flag_and_stops_that_file_alone(path):
+    with pytest.raises(DataError, match=r"a\.csv: no sampling rate.*--config\.dataset\.rate_hz"):
         load(path, "ecg\n" + rows(ECG))
-    assert not isinstance(caught.value, DataError)  # the same for every file: no reason to go on
+    good = rows(times(250, 5000), np.resize(ECG, 5000))
+    path.with_name("b.csv").write_text("time,ecg (mV)\n" + good)
+    told = Preparation(csv.Config(root=str(path.parent)), workers=1)
+    told.preprocess.ecg.gate = Gate()  # these waves are no heart's
+    manifest = prepare(told, path.with_name("store"))
+    assert manifest["num_recordings"] == 1 and list(manifest["skipped_files"]) == ["no sampling rate"]
     with pytest.raises(UserError, match="rate_hz=-5"):
         load(path, rate_hz=-5.0)
 

@@ -210,8 +210,8 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
         raise DataError(path, "wrong rate", remedy)
     if times is None:
         if not stated_hz:
-            remedy = "Give it with --rate_hz (launch.predict) or --config.dataset.rate_hz."
-            raise UserError(f"{path}: neither a column of times nor a '#' line tells the sampling rate. {remedy}")
+            remedy = "Neither a column of times nor a '#' line tells it. Give it with --config.dataset.rate_hz."
+            raise DataError(path, "no sampling rate", remedy)
         return stated_hz, None, []
     steps_s = np.diff(_seconds(path, times, unit))
     if len(steps_s) == 0 or not (steps_s > 0).all():

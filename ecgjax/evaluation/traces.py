@@ -12,6 +12,7 @@ from ecgjax.data.staging import whole_file
 from ecgjax.evaluation import svg
 from ecgjax.evaluation.svg import FAINT, INK, MODEL, OTHER, WARM
 from ecgjax.evaluation.tables import TITLES
+from ecgjax.signals.spans import runs
 
 _WIDE = 8.8  # inches; the page scales it to its own width
 _CLASS_COLOURS = ("#0b62c4", "#c2571a", "#1d7f4e", "#8442a8", "#8a6d00", "#b3286b", "#3f8f9b", "#555555")
@@ -92,7 +93,7 @@ def reconstructions(shown: Reconstruction) -> str:
         figure, axes = svg.new(_WIDE, 0.5 + 1.35 * num, nrows=num, sharex=True, squeeze=False)
         for k, panel in enumerate(axes[:, 0]):
             hidden_T = shown.masked_KT[k]
-            for start, stop in _runs(hidden_T):
+            for start, stop in runs(hidden_T):
                 panel.axvspan(start / shown.rate_hz, stop / shown.rate_hz, color=WARM, alpha=0.16, linewidth=0)
             panel.plot(time_s, shown.signal_KT[k], color=INK, linewidth=0.9, alpha=0.75)
             panel.plot(time_s, np.where(hidden_T, shown.reconstruction_KT[k], np.nan), color=MODEL, linewidth=1.8)
@@ -104,12 +105,6 @@ def reconstructions(shown: Reconstruction) -> str:
                 panel.tick_params(axis="x", length=0)
         axes[-1, 0].set_xlabel("seconds")
         return svg.render(figure, "reconstruction")
-
-
-def _runs(mask_T: np.ndarray) -> list[tuple[int, int]]:
-    """[start, stop) of every stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask_T, np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def attention(shown: Attention) -> str:
