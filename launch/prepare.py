@@ -8,6 +8,8 @@ Writes into --store: signals/, index/ and manifest.json, all at once or not at a
 dropped and why; the manifest keeps the same.
 """
 
+import sys
+
 from absl import flags
 
 from launch import cli
@@ -20,11 +22,14 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace an existing store, on
 
 def main() -> None:
     import functools
+    import signal
 
     from tqdm import tqdm
 
     from ecgjax.data import prepare
 
+    # An exception, so that the half-written store is removed and the workers end, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     progress = functools.partial(tqdm, unit=" recordings")
     manifest = prepare.prepare(CONFIG.value, STORE.value, STRICT.value, OVERWRITE.value, progress)
     print(prepare.summary(manifest))

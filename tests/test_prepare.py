@@ -1,5 +1,6 @@
 import importlib
 import itertools
+import signal
 import subprocess
 import sys
 import time
@@ -175,6 +176,32 @@ def test_the_script(tmp_path, run_module, config_file):
     assert verify_store(tmp_path / "store").manifest == store.manifest
     assert run_module(*call, "--overwrite").returncode == 0
     assert verify_store(tmp_path / "store").manifest != store.manifest
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks /proc for child processes")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_workers_end_with_a_killed_parent(tmp_path, config_file, number, code):
+    config_file.write_text(CONFIG.replace('faults=("r1:truncated",)', "num_recordings=2000"))
+    command = ["-m", "launch.prepare", f"--config={config_file}", f"--store={tmp_path / 'store'}", "--config.workers=2"]
+    with subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+        seen = ""
+        while "2/2000" not in seen:  # the workers are at work
+            assert (more := parent.stderr.read(1)), seen
+            seen += more
+        workers = children(parent.pid)
+        assert len(workers) == 3  # and the resource tracker
+        parent.send_signal(number)
+        assert parent.wait() == code
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
+    left = [path.name for path in tmp_path.iterdir() if path != config_file and path.name != "__pycache__"]
+    assert left == (["store.preparing"] if number == signal.SIGKILL else [])
 
 
 def test_help_answers_at_once(run_module):

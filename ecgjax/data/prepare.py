@@ -3,9 +3,10 @@
 import collections
 import contextlib
 import dataclasses
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -168,7 +169,14 @@ _worker: tuple[Dataset, preprocessing.Config]  # of a worker process, made once 
 def _start_worker(dataset: Any, steps: preprocessing.Config) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = dataset.make(), steps
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot tell its workers, which would wait for work for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _work(key: str) -> Prepared | DataError:
