@@ -13,12 +13,16 @@ are imported inside its functions. It ends with
         cli.run(main)
 
 Exit codes: 0 done; 2 a mistake in the input, the config or the call; 3 the loss became non-finite; 75 preempted, run
-the same command again to go on. Anything else is a bug and comes with its traceback.
+the same command again to go on; 141 nobody reads the output any more. Anything else is a bug and comes with its
+traceback.
 """
 
 import argparse
 import errno
+import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -64,13 +68,33 @@ def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:
         sys.exit(0)
     _take_config_from_other_flag()
     try:
-        app.run(lambda argv: main(*_positional(argv[1:], arguments)), flags_parser=_parse)
+        app.run(lambda argv: _call(main, _positional(argv[1:], arguments)), flags_parser=_parse)
     except UserError as error:
         _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        if not _reader_gone():
+            raise
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in _DISK_REMEDY:
             raise
         _fail(f"{error.filename or 'the disk'}: {error.strerror}. {_DISK_REMEDY[error.errno]}")
+
+
+def _call(main: Callable[..., None], values: Sequence[str]) -> None:
+    main(*values)
+    sys.stdout.flush()  # here, where `run` meets a reader that has gone, and not while Python exits
+
+
+def _reader_gone() -> bool:
+    """Whether nobody reads the output any more, as after `| head`; the rest of it is dropped."""
+    outputs = select.poll()
+    for descriptor in (1, 2):
+        outputs.register(descriptor, 0)
+    gone = [descriptor for descriptor, _ in outputs.poll(0)]  # errors and hang-ups are told unasked
+    for descriptor in gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return bool(gone)
 
 
 def _fail(message: str, exit_code: int = UserError.exit_code) -> NoReturn:

@@ -35,6 +35,8 @@ def main():
         case "data": raise DataError("sheep.dat", "truncated", "Fetch it\\nagain.")
         case "nan": raise NonFiniteLossError("step 3")
         case "preempted": raise Preempted("saved")
+        case "pipe": raise BrokenPipeError(errno.EPIPE, "a pipe of the script's own")
+        case "much": print("sheep " * 100_000)
         case "log": logging.info("chatter"); logging.warning("careful")
     c = CONFIG.value
     print(c.model, c.optim.optimizer.name, c.optim.learning_rate, c.optim.multipliers, c.data.modalities)
@@ -78,10 +80,10 @@ def sheep(tmp_path_factory):
     for name, text in texts.items():
         (folder / name).write_text(text)
 
-    def run(*arguments: str, script: str = "sheep.py") -> subprocess.CompletedProcess:
+    def run(*arguments: str, script: str = "sheep.py", stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, script, *arguments]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
     return run
 
@@ -152,7 +154,18 @@ def test_errors_with_an_exit_code_of_their_own(sheep, what, exit_code):
     assert (result.returncode, result.stderr.count("\n")) == (exit_code, 1)
 
 
-@pytest.mark.parametrize("what", ["bug", "lost"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("what", ["little", "much"])  # met when the script ends, and while it prints
+def test_a_reader_that_has_gone_is_no_traceback(sheep, what, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    read, write = os.pipe()
+    os.close(read)
+    result = sheep(NIGHT, f"--out={what}", stdout=write)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("what", ["bug", "lost", "pipe"])
 def test_a_bug_keeps_its_traceback(sheep, what):
     result = sheep(NIGHT, f"--out={what}")
     assert result.returncode == 1 and "Traceback" in result.stderr
