@@ -28,6 +28,16 @@ def test_a_span_of_exactly_one_window_holds_one():
     assert windows_of(store).start_s.tolist() == [0.1, 20.3, 30.3]
 
 
+def test_the_ends_of_spans_are_reached_if_asked():
+    spans = [(0, 0.0, 10.0), (0, 11.0, 36.0), (0, 40.0, 49.0), (1, 5.0, 25.0), (1, 30.0, 40.5)]
+    store = memory_store(subjects=2, spans=spans)
+    windows = find_windows([store], Data(), 10.0, reach_ends=True)
+    assert windows.recording.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert windows.start_s.tolist() == [0, 11, 21, 26, 5, 15, 30, 30.5]
+    assert (windows.rows["ecg"] - windows.recording * 960).tolist() == [16 * s for s in windows.start_s.tolist()]
+    assert find_windows([store], Data(), 10.0).start_s.tolist() == [0, 11, 21, 5, 15, 30]
+
+
 def test_stride_costs_rows_only():
     store = memory_store(subjects=1)
     windows = find_windows([store], Data(), 0.25)
@@ -108,10 +118,11 @@ def test_intersection_equals_brute_force():
         ({"modalities": ("ecq",)}, 'has no "ecq". Did you mean "ecg"'),
         ({"label": Label(name="arousl")}, 'no label "arousl". Did you mean "arousal"'),
         ({"split": Split(exclude_subjects=("toy/s9",))}, 'no subject "toy/s9"'),
+        ({"split": Split(exclude_subjects=("s02",))}, 'no subject "s02". Did you mean "synthetic0/s02"'),
     ],
 )
 def test_unknown_names_suggest_the_nearest(fields, message):
-    store = memory_store(labels={"arousal": alternating_labels(4, 60)})
+    store = memory_store(name="synthetic0", labels={"arousal": alternating_labels(4, 60)})
     with pytest.raises(UserError, match=message):
         windows_of(store, **fields)
 

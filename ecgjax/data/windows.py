@@ -53,11 +53,12 @@ class Windows:
         return sorted(set(self.subject.tolist()))
 
 
-def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float) -> Windows:
+def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, reach_ends: bool = False) -> Windows:
     """All windows of the stores, in the order of stores, recordings and time.
 
     Windows start at the head of every good span (of every labelled stretch, if `data.label` names a label) and then
-    every `stride_s`. A window never crosses a dropped span or the border of a label.
+    every `stride_s`. A window never crosses a dropped span or the border of a label. With `reach_ends`, where a stretch
+    goes on after the last of these, one more window ends with it: it overlaps, and leaves nothing uncovered.
 
     Raises:
       UserError: a modality or label is missing, rates or channels differ between stores, a window or the stride is
@@ -65,13 +66,15 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float) ->
     """
     _check_modalities(stores, data)
     _check_lengths(stores, data, stride_s)
-    parts = [_windows_of_store(i, store, data, stride_s) for i, store in enumerate(stores)]
+    parts = [_windows_of_store(i, store, data, stride_s, reach_ends) for i, store in enumerate(stores)]
     columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _columns()}
     windows = Windows(rows={m: np.concatenate([p.rows[m] for p in parts]) for m in data.modalities}, **columns)
     excluded = set(data.split.exclude_subjects)
     if unknown := excluded - set(windows.subject.tolist()):
         name = min(unknown)
-        raise UserError(f'data.split.exclude_subjects: no subject "{name}".' + did_you_mean(name, windows.subjects))
+        inner = [subject for subject in windows.subjects if subject.partition("/")[2] == name]  # without its data set
+        hint = f' Did you mean "{inner[0]}"?' if inner else did_you_mean(name, windows.subjects)
+        raise UserError(f'data.split.exclude_subjects: no subject "{name}".{hint}')
     windows = windows.take(np.flatnonzero(~np.isin(windows.subject, sorted(excluded))))
     if not len(windows):
         raise UserError(
@@ -133,18 +136,22 @@ def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]
     return {m: round(data.window_s * stores[0].manifest["modalities"][m]["rate_hz"]) for m in data.modalities}
 
 
-def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float) -> Windows:
+def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float, reach_ends: bool) -> Windows:
     index = store.index
     spans = [_spans(store, modality) for modality in data.modalities]
     labels = _label_intervals(store, data.label.name) if data.label.name else None
     recording, start_s, stop_s = intersect([*spans, labels[:3]] if labels else spans)
 
     # As many strides as fit, a whole piece at a time.
-    counts = np.floor((stop_s - start_s - data.window_s + _EPSILON_S) / stride_s).astype(np.int64) + 1
-    counts = np.where(stop_s - start_s >= data.window_s - _EPSILON_S, counts, 0)
+    room_s = stop_s - start_s - data.window_s
+    strides = np.ceil((room_s - _EPSILON_S) / stride_s) if reach_ends else np.floor((room_s + _EPSILON_S) / stride_s)
+    counts = np.where(room_s >= -_EPSILON_S, strides.astype(np.int64) + 1, 0)
     piece = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)
-    recording, start_s = recording[piece], start_s[piece] + within * stride_s
+    after_s = within * stride_s
+    if reach_ends:
+        after_s = np.minimum(after_s, np.maximum(room_s, 0)[piece])
+    recording, start_s = recording[piece], start_s[piece] + after_s
 
     rows = {m: _first_rows(store, m, recording, start_s, data.window_s) for m in data.modalities}
     fits = np.logical_and.reduce([r >= 0 for r in rows.values()])
