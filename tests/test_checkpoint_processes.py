@@ -1,9 +1,6 @@
 """Checkpoints of several processes: saved together, judged by the first, restored by any number."""
 
 import os
-import socket
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +9,7 @@ import pytest
 
 from ecgjax.training import checkpoint
 from ecgjax.training.checkpoint import Checkpoints
+from tests import processes
 
 OPTIONS = {"monitor": "loss", "monitor_mode": "min", "keep_last": 2, "keep_best": 1}
 
@@ -30,8 +28,9 @@ def as_target(state):
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
 
 
-def worker(job, folder, address, process):
-    jax.distributed.initialize(address, 2, int(process), initialization_timeout=60, heartbeat_timeout_seconds=20)
+def worker(job, folder):
+    address, number = os.environ["JAX_COORDINATOR_ADDRESS"], int(os.environ["JAX_PROCESS_ID"])
+    jax.distributed.initialize(address, 2, number, initialization_timeout=60, heartbeat_timeout_seconds=20)
     state = make_state(0, jax.devices())
     with Checkpoints(folder, **OPTIONS) as checkpoints:
         if job == "save":
@@ -46,29 +45,12 @@ def worker(job, folder, address, process):
 
 
 def run_two(job, folder):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_NUM_CPU_DEVICES": "2"}
-    code = "import sys\nfrom test_checkpoint_processes import worker\nworker(*sys.argv[1:])"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-u", "-c", code, job, str(folder), address, str(process)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for process in range(2)
-    ]
-    try:
-        results = [process.communicate(timeout=120) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, errors) in zip(processes, results, strict=True):
-        assert process.returncode == 0, errors[-3000:]
-    return results
+    """[(stdout, stderr)] of both."""
+    code = "import sys\nfrom tests.test_checkpoint_processes import worker\nworker(*sys.argv[1:])"
+    results = processes.finish(processes.start_two("-c", code, job, folder, JAX_NUM_CPU_DEVICES="2"), timeout_s=120)
+    for exit_code, _, errors in results:
+        assert exit_code == 0, errors[-3000:]
+    return [texts for _, *texts in results]
 
 
 @pytest.mark.slow

@@ -2,10 +2,6 @@
 
 import fcntl
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -13,8 +9,7 @@ import pytest
 from configs import demo_pretrain
 from ecgjax.training import checkpoint, loop
 from ecgjax.training.mesh import path_of
-from tests import tiny
-from tests.conftest import ROOT
+from tests import processes, tiny
 
 # First rules win: the widest arrays are split, the encoder's other matrices lie where they are used.
 RULES = (("mlp_in/kernel", ("fsdp", "tensor")), ("mlp_out/kernel", ("tensor", "fsdp")), ("qkv/kernel", ("fsdp",)))
@@ -121,32 +116,6 @@ def test_a_run_is_resumed_on_other_devices(alone, run_module, store, tmp_path):
     assert checkpoint.describe(alone)["latest"] == 6
 
 
-def run_two(arguments, timeout_s=240):
-    """(exit code, stderr) of two processes with one device each, which find each other through the environment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    common = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "launch.train", "--distributed", *map(str, arguments)],
-            cwd=ROOT,
-            env={**common, "JAX_PROCESS_ID": str(number)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    try:
-        errors = [process.communicate(timeout=timeout_s)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
-
-
 @pytest.mark.slow
 def test_two_processes_stop_together_where_another_run_holds_the_folder(store, tmp_path):
     with (tmp_path / "lock").open("a+") as lock:
@@ -158,7 +127,8 @@ def test_two_processes_stop_together_where_another_run_holds_the_folder(store, t
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_course_and_one_can_go_on(alone, run_module, store, tmp_path):
-    (first, said), (second, also_said) = run_two(flags(store, tmp_path))
+    pair = processes.start_two("-m", "launch.train", "--distributed", *flags(store, tmp_path), JAX_NUM_CPU_DEVICES="1")
+    (first, _, said), (second, _, also_said) = processes.finish(pair)
     assert (first, second) == (0, 0), said[-3000:] + also_said[-3000:]
     assert "step 6/6" in said and "step" not in also_said
     assert (tmp_path / "report.html").exists()

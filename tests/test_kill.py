@@ -1,10 +1,7 @@
 """A run that is killed and started again ends with the bits of one that was not. All by the real launch script."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import jax
@@ -13,8 +10,7 @@ import pytest
 
 from ecgjax.errors import Preempted
 from ecgjax.training import checkpoint, loop, workdir
-from tests import tiny
-from tests.conftest import ROOT
+from tests import processes, tiny
 
 TIMEOUT_S = 120
 MOMENTS = ("start", "compile", "step", "evaluation", "save") * 2
@@ -26,7 +22,7 @@ def store(tmp_path_factory):
     return tiny.make_store(tmp_path_factory.mktemp("kill") / "store")
 
 
-def start(store, folder, num_epochs):
+def start(store, folder, num_epochs, start_them=processes.start, more=()):
     """launch.train in the background: three steps an epoch, an evaluation and a save at every step."""
     arguments = (
         "--config=configs/demo_pretrain.py",
@@ -42,21 +38,14 @@ def start(store, folder, num_epochs):
         "--config.train.eval_every_epochs=0.34",
         "--config.train.tensorboard=False",
     )
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
-    command = [sys.executable, "-m", "launch.train", *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    command = ("-m", "launch.train", *more, *arguments)
+    return start_them(*command, JAX_NUM_CPU_DEVICES="1")
 
 
 def finish(process):
-    """(exit code, stderr); never leaves it running."""
-    try:
-        _, errors = process.communicate(timeout=TIMEOUT_S)
-    finally:
-        process.kill()
-        process.wait()
-    return process.returncode, errors
+    """(exit code, stderr)"""
+    ((code, _, errors),) = processes.finish([process], TIMEOUT_S)
+    return code, errors
 
 
 def complete(store, folder, num_epochs):
@@ -148,3 +137,29 @@ def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(sto
     assert not (folder / "report.html").exists()
     complete(store, folder, num_epochs=4)
     assert_same_run(folder, tmp_path / "whole")
+
+
+def start_two(store, folder):
+    return start(store, folder, 8, processes.start_two, ("--distributed",))
+
+
+@pytest.mark.slow
+def test_two_processes_asked_to_stop_save_together_and_end_with_the_same_bits(store, tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "stopped"
+    for code, _, errors in processes.finish(start_two(store, whole)):
+        assert code == 0, errors[-3000:]
+    pair = start_two(store, folder)
+    try:
+        assert wait_for(pair[0], lambda: num_rows(folder, "train") > 1)
+    finally:
+        for process in pair:
+            process.send_signal(signal.SIGTERM)
+        results = processes.finish(pair)
+    step = checkpoint.describe(folder)["latest"]
+    for code, _, errors in results:
+        assert code == Preempted.exit_code, errors[-3000:]
+        assert f"after step {step}, which is saved" in errors
+    assert 2 <= step == num_rows(folder, "train") < num_rows(whole, "train")
+    for code, _, errors in processes.finish(start_two(store, folder)):
+        assert code == 0, errors[-3000:]
+    assert_same_run(folder, whole)
