@@ -125,10 +125,30 @@ def test_a_step_says_whether_its_state_is_finite(where):
     assert np.isfinite(found["loss"]) and found["finite"] == (where == "nothing")
 
 
+def test_steps_go_downhill():
+    compiled, now = compiled_and_state()
+    losses = [means(compiled.eval_step(now, make_batch(), np.int32(0))[0])["loss"]]
+    for _ in range(3):
+        now, _ = compiled.train_step(now, make_batch(), RATE)
+        losses.append(means(compiled.eval_step(now, make_batch(), np.int32(0))[0])["loss"])
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.9 * losses[0]
+
+
+def drawing_in(place):
+    """An experiment in which nothing else draws."""
+    made = experiment("pretraining" if place == "view" else "finetuning", multipliers=FREEZE if place == "head" else ())
+    if place == "view":
+        made.model.dropout = 0.0
+    if place == "encoder":
+        made.task.hidden = ()
+    return made
+
+
 @pytest.mark.parametrize("part", ["step", "key"])
-@pytest.mark.parametrize("task", ["pretraining", "finetuning"])
-def test_draws_of_training_follow_the_step_and_the_run(task, part):
-    compiled, now = compiled_and_state(task=task)
+@pytest.mark.parametrize("place", ["view", "encoder", "head"])
+def test_draws_of_training_follow_the_step_and_the_run(place, part):
+    compiled = compile_program(drawing_in(place), make_batch())
+    now = compiled.init(jax.random.key(0))
     other = now.step + 1 if part == "step" else compiled.init(jax.random.key(1)).key
     losses = [
         means(compiled.train_step(s, make_batch(), RATE)[1])["loss"]
@@ -144,6 +164,12 @@ def test_draws_of_evaluation_follow_the_batch_and_not_the_step():
     assert not np.array_equal(here[1]["mask"], compiled.eval_step(now, make_batch(), np.int32(1))[1]["mask"])
 
 
+def test_nothing_is_dropped_out_in_evaluation():
+    """The classifier draws nothing else, so every batch number gives the same."""
+    compiled, now = compiled_and_state(task="finetuning")
+    assert_same_bits(*(compiled.eval_step(now, make_batch(), np.int32(number)) for number in range(2)))
+
+
 @pytest.mark.parametrize("task", ["pretraining", "finetuning"])
 def test_rows_of_weight_zero_do_not_count(task):
     compiled, now = compiled_and_state(task=task)
@@ -153,6 +179,7 @@ def test_rows_of_weight_zero_do_not_count(task):
     other["label"][5:] = 1 - other["label"][5:]
     metrics, _ = compiled.eval_step(now, batch, np.int32(0))
     assert_same_bits(metrics, compiled.eval_step(now, other, np.int32(0))[0])
+    assert_same_bits(*(compiled.train_step(copy(now), each, RATE) for each in (batch, other)))
     other["weight"][:] = 1
     assert differ(metrics, compiled.eval_step(now, other, np.int32(0))[0])
 

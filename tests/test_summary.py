@@ -17,6 +17,7 @@ from ecgjax.evaluation import apply, looks, metrics, report, summary, tables
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
 from ecgjax.training import loop
+from ecgjax.training.writer import read_metrics
 from tests import tiny
 
 NAMES = [MODEL, "class prior", "heart rate", "HRV, logistic", "HRV, forest"]
@@ -31,7 +32,7 @@ def store(tmp_path_factory):
 def crossed(store, tmp_path_factory):
     """(folder, what was found, the table as printed) of a cross-validation."""
     folder = tmp_path_factory.mktemp("summary") / "run"
-    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    experiment = tiny.finetuning(store, num_epochs=0.6, log_every_steps=1, tensorboard=False)
     found = cross_validate(experiment, folder)
     table, path = summary.report_cross_validation(experiment, found, folder)
     assert path == folder / "report.html"
@@ -41,7 +42,7 @@ def crossed(store, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pretrained(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("summary") / "pretrain"
-    this, state = loop.run(tiny.pretraining(store, num_epochs=0.6, tensorboard=False), folder)
+    this, state = loop.run(tiny.pretraining(store, num_epochs=0.6, log_every_steps=1, tensorboard=False), folder)
     summary.report_run(this, state)
     return this, folder
 
@@ -139,7 +140,7 @@ def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
 
 def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained):
     page = (pretrained[1] / "report.html").read_text()
-    assert 'id="reconstruction"' in page and 'id="attention"' in page
+    assert 'id="training"' in page and 'id="reconstruction"' in page and 'id="attention"' in page
     assert "MaskedReconstruction" in page and 'id="scores"' not in page
     shown = [subject for subject in pretrained[0].corpus.validation_subjects if subject in page]
     assert shown, "the attention figure says whose windows it shows"
@@ -152,6 +153,25 @@ def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     found = looks.attention(this.compiled, state, this.corpus, this.experiment.data, ids, "abc")
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
     assert (found.weight_KHL > 0).all() and (found.weight_KHL.sum(-1) < 1).all(), "CLS looks at itself too"
+
+
+def test_a_reconstruction_stands_beside_the_signal_with_its_hidden_spans(pretrained):
+    this = pretrained[0]
+    ids = looks.some_windows(this, 3)
+    found = looks.of_run(this, this.compiled.init(jax.random.key(0)))["reconstruction"]
+    np.testing.assert_array_equal(found.signal_KT, this.eval_gather(ids)["signals"]["ecg"][:, :, 0])
+    assert np.abs(found.reconstruction_KT - found.signal_KT).mean() > 0.1, "nothing is learnt yet"
+    for hidden_T in found.masked_KT:  # a span is as long as the task says, what lies between two is often shorter
+        starts, stops = (np.flatnonzero(np.diff(hidden_T.astype(int)) == sign) for sign in (1, -1))
+        assert len(starts) > 3 and min(stops[stops > starts[0]] - starts[: (stops > starts[0]).sum()]) >= 20
+
+
+def test_curves_tell_training_from_validation(pretrained):
+    logged = {kind: read_metrics(pretrained[1], kind) for kind in ("train", "eval")}
+    curves = summary._curves(pretrained[1])
+    for kind, prefix in (("train", "train"), ("eval", "validation")):
+        told = [(row["step"], row[f"{prefix}/loss"]) for row in curves if f"{prefix}/loss" in row]
+        assert told == [(row["step"], row["loss"]) for row in logged[kind]] and told
 
 
 def test_pictures_show_people_kept_aside_where_there_are_any(pretrained):
