@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgjax import config
-from ecgjax.config import Label, LabelRule, Mesh
+from ecgjax.config import Label, LabelRule, Mesh, Optim
 from ecgjax.data.corpus import check_store
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.data.store import open_store
@@ -16,7 +16,7 @@ from ecgjax.datasets import synthetic
 from ecgjax.errors import UserError
 from ecgjax.evaluation import apply, protocols
 from ecgjax.signals import preprocess
-from ecgjax.training import loop
+from ecgjax.training import checkpoint, loop
 from tests import tiny
 
 
@@ -27,9 +27,11 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(store, tmp_path_factory):
-    """(run, its state, folder) of a classifier trained on fold 0, so that two people are unseen."""
-    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    """(run, its state, folder) of a classifier trained on fold 0, so that two people are unseen. Rates that grow beyond
+    all measure make the first of its steps the best."""
+    experiment = tiny.finetuning(store, num_epochs=0.6, eval_every_epochs=0.2, tensorboard=False)
     experiment.data.split.fold = 0
+    experiment.optim = Optim(learning_rate=0.3, warmup_epochs=0.6)
     folder = tmp_path_factory.mktemp("apply") / "tuned"
     return *loop.run(experiment, folder), folder
 
@@ -45,6 +47,8 @@ def model(tuned):
 
 def test_the_model_of_a_folder_is_the_best_one_trained_there(tuned, model, store):
     this, state, folder = tuned
+    described = checkpoint.describe(folder)
+    assert described["best"] < described["latest"], "else this shows nothing"
     assert config.to_dict(model.experiment) == config.to_dict(this.experiment)
     for ours, theirs in zip(*(jax.tree.leaves((s.params, s.model_state)) for s in (model.state, state)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
