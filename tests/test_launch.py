@@ -57,7 +57,8 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("launch")
     store = f"--config.data.store={folder / 'store'}"
     people = ("--config.dataset.num_subjects=6", "--config.dataset.trials_per_subject=4", "--config.dataset.trial_s=30")
-    prepare = ("launch.prepare", "--config=configs/prepare_synthetic.py", "--config.workers=1", *people)
+    other_steps = "--config.preprocess.ecg.resample_hz=120"  # than the default: predict must take the run's own
+    prepare = ("launch.prepare", "--config=configs/prepare_synthetic.py", "--config.workers=1", other_steps, *people)
     results = launch(
         (*prepare, f"--store={folder / 'store'}"),
         (*prepare, "--config.dataset.seed=5", f"--store={folder / 'other'}"),
