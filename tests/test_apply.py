@@ -17,6 +17,7 @@ from ecgjax.errors import UserError
 from ecgjax.evaluation import apply, protocols
 from ecgjax.signals import preprocess
 from ecgjax.training import checkpoint, loop
+from ecgjax.training.evaluate import evaluate
 from tests import tiny
 
 
@@ -58,11 +59,15 @@ def test_the_model_of_a_folder_is_the_best_one_trained_there(tuned, model, store
     assert len(predictions) == len(windows) and predictions.classes == ("calm", "aroused")
     trained = protocols.test(this, state, this.corpus.test)
     np.testing.assert_allclose(predictions.probability_NC, trained.probability_NC, atol=1e-6)
-    np.testing.assert_array_equal(predictions.recording_N, trained.recording_N)
+    for column in ("label_N", "subject_N", "seed_N", "recording_N", "start_s_N"):
+        np.testing.assert_array_equal(getattr(predictions, column), getattr(trained, column), err_msg=column)
 
 
-def test_people_seen_in_training_or_selection_are_left_out(model, store):
-    windows, left_out = apply.find_unseen(model, [open_store(store)])
+def test_people_seen_in_training_or_selection_are_left_out(tuned, model, store):
+    experiment, corpus = copy.deepcopy(model.experiment), tuned[0].corpus
+    experiment.data.stride_s = 2.5  # nobody trains here
+    windows, left_out = apply.find_unseen(dataclasses.replace(model, experiment=experiment), [open_store(store)])
+    np.testing.assert_array_equal(windows.start_s, corpus.eval_windows.start_s[corpus.test])
     seen = {*model.about["train_subjects"], *model.about["validation_subjects"]}
     assert set(left_out) == seen and len(seen) == 4
     assert len(windows.subjects) == 2 and not seen & set(windows.subjects)
@@ -112,6 +117,14 @@ def test_a_store_prepared_otherwise_is_refused_by_field_with_the_remedy(model, t
         check_store(open_store(tmp_path / "store"), model.about, model.about["modalities"])
 
 
+def test_a_store_of_more_channels_is_refused(model, store):
+    other = open_store(store)
+    ecg = other.manifest["modalities"]["ecg"]
+    manifest = other.manifest | {"modalities": {"ecg": ecg | {"channels": ["II", "V5"]}}}
+    with pytest.raises(UserError, match="ecg has 2 channels, the model was trained with 1"):
+        apply.check_store(dataclasses.replace(other, manifest=manifest), model.about)
+
+
 def test_another_gate_is_no_other_signal(model, tmp_path):
     people = synthetic.Config(num_subjects=1, trials_per_subject=1, trial_s=20.0)
     told = preprocess.Config()
@@ -153,8 +166,11 @@ def test_a_checkpoint_says_which_classes_it_met(model):
 
 
 def test_a_masked_reconstruction_gives_metrics_and_no_probabilities(store, tmp_path):
-    loop.run(tiny.pretraining(store, num_epochs=0.6, tensorboard=False), tmp_path)
-    model = load(tmp_path)
+    this, state = loop.run(tiny.pretraining(store, num_epochs=0.6, tensorboard=False), tmp_path)
+    model, corpus = load(tmp_path), this.corpus
+    scores, _ = evaluate(this.compiled, state, this.eval_gather, corpus.validation, batch_size=16)
+    again, _ = apply.run(model, corpus.stores, corpus.eval_windows.take(corpus.validation), keep=0)
+    assert again == pytest.approx(scores, rel=1e-4), "other samples were hidden"
     other = open_store(tiny.make_store(tmp_path / "other", seed=3, num_subjects=2, trials=2))
     windows, _ = apply.find_unseen(model, [other])
     assert apply.with_labels(model, windows) is windows and apply.met_without_labels(model, windows) == []
