@@ -111,9 +111,10 @@ def test_launched_on_eight_devices(alone, run_module, store, tmp_path, more):
 @pytest.mark.slow
 def test_a_run_is_resumed_on_other_devices(alone, run_module, store, tmp_path):
     """Finished on one device; eight find nothing left to do and read the same state."""
+    before = rows(alone)
     done = run_module("launch.train", *flags(store, alone), devices=8)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert checkpoint.describe(alone)["latest"] == 6
+    assert checkpoint.describe(alone)["latest"] == 6 and rows(alone) == before
 
 
 @pytest.mark.slow
