@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ecgjax.models import base
+from ecgjax.models import base, conv
 from ecgjax.models.conv_transformer import Config, ConvNorm, Pooling, Position
 
 
@@ -39,8 +39,8 @@ class Encoder(nn.Module):
     def forward(self, x_BTC: torch.Tensor) -> torch.Tensor:
         """Tokens (B, 1 + L, D), CLS first."""
         x_BCT = x_BTC.transpose(1, 2)
-        for i, conv in enumerate(self.convs):
-            x_BCT = conv(x_BCT)
+        for i, layer in enumerate(self.convs):
+            x_BCT = layer(x_BCT)
             if i == 0:
                 x_BCT = self.norm_0(x_BCT.transpose(1, 2)).transpose(1, 2)
             x_BCT = self.activation(x_BCT)
@@ -50,3 +50,46 @@ class Encoder(nn.Module):
         for layer in self.layers:
             x_BLD = layer(x_BLD)
         return self.norm(x_BLD)
+
+
+class ConvNet(nn.Module):
+    """`ecgjax.models.conv`, zeros added by hand: PyTorch's own padding="same" pads even kernels the other way round.
+
+    With `flat`, the convolutions are those of an image one pixel high with channels last, for which PyTorch's CPU
+    kernels are quicker; else they are `nn.Conv1d`, as people write them.
+    """
+
+    def __init__(self, config: conv.Config, inputs: int = 1, flat: bool = False):
+        super().__init__()
+        self.config, self.flat = config, flat
+        sizes = [(c, k) for c, k in zip(config.channels, config.kernels, strict=True) for _ in range(2)]
+        widths = [inputs] + [channels for channels, _ in sizes]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, channels, (1, kernel)) if flat else nn.Conv1d(before, channels, kernel)
+            for before, (channels, kernel) in zip(widths, sizes, strict=False)
+        )
+        for layer in self.convs:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        if flat:
+            self.to(memory_format=torch.channels_last)
+
+    def forward(self, x_BTC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(tokens (B, L, D), their maximum over time (B, D))."""
+        c, last = self.config, len(self.convs) - 1
+        x = x_BTC.transpose(1, 2)
+        if self.flat:
+            x = x[:, :, None].contiguous(memory_format=torch.channels_last)
+        for i, layer in enumerate(self.convs):
+            kernel = layer.kernel_size[-1]
+            padded = nn.functional.pad(x, ((kernel - 1) // 2, kernel // 2))
+            x = nn.functional.leaky_relu(layer(padded), c.negative_slope)
+            if i % 2 and i < last:
+                x = self.pool(x, c.pool_window, c.pool_stride)
+        pooled = self.pool(x, x.shape[-1], 1)
+        return x.reshape(*x.shape[:2], -1).transpose(1, 2), pooled.reshape(len(x), -1)
+
+    def pool(self, x: torch.Tensor, window: int, stride: int) -> torch.Tensor:
+        if self.flat:
+            return nn.functional.max_pool2d(x, (1, window), (1, stride))
+        return nn.functional.max_pool1d(x, window, stride)
