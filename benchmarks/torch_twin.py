@@ -93,3 +93,11 @@ class ConvNet(nn.Module):
         if self.flat:
             return nn.functional.max_pool2d(x, (1, window), (1, stride))
         return nn.functional.max_pool1d(x, window, stride)
+
+
+def recognition_head(width: int, hidden: int = 128, dropout: float = 0.6) -> nn.Sequential:
+    """One head of `ecgjax.tasks.transform_recognition`."""
+    layers = []
+    for before in (width, hidden):
+        layers += [nn.Linear(before, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(hidden, 1))

@@ -47,8 +47,8 @@ def batch_of(signal_BTC: np.ndarray) -> dict:
 class Ours:
     """The product's own compiled step."""
 
-    def __init__(self, model: conv_transformer.Config, example: dict):
-        experiment = Experiment(masked_reconstruction.Config(), model, optim=Optim(learning_rate=RATE))
+    def __init__(self, experiment: Experiment, example: dict):
+        self.rate = np.float32(experiment.optim.learning_rate)
         self.compiled = compile_program(experiment, example)
         self.state = self.compiled.init(jax.random.key(0))
         start = time.perf_counter()
@@ -57,9 +57,13 @@ class Ours:
 
     def step(self, batch: dict, wait: bool = True) -> None:
         batch = meshes.to_global(batch, self.compiled.mesh)
-        self.state, metrics = self.compiled.train_step(self.state, batch, np.float32(RATE))
+        self.state, metrics = self.compiled.train_step(self.state, batch, self.rate)
         if wait:
             jax.block_until_ready((self.state, metrics))
+
+
+def pretraining(model: conv_transformer.Config) -> Experiment:
+    return Experiment(masked_reconstruction.Config(), model, optim=Optim(learning_rate=RATE))
 
 
 class Theirs:
@@ -86,7 +90,11 @@ class Theirs:
 def step_contenders(model: conv_transformer.Config, batch_size: int) -> dict[str, Callable[[], None]]:
     signal_BTC = np.random.default_rng(0).standard_normal((batch_size, SAMPLES, 1), np.float32)
     batch, tensor = batch_of(signal_BTC), torch.tensor(signal_BTC)
-    ours, theirs, default = Ours(model, batch), Theirs(model), Theirs(model, attention_dropout=model.dropout)
+    ours, theirs, default = (
+        Ours(pretraining(model), batch),
+        Theirs(model),
+        Theirs(model, attention_dropout=model.dropout),
+    )
     print(f"ecgjax: first step after {ours.compile_s:.1f} s")
     contenders = {"ecgjax": lambda: ours.step(batch), "torch": lambda: theirs.step(tensor)}
     return contenders | ({"torch default": lambda: default.step(tensor)} if model.dropout else {})
@@ -116,7 +124,7 @@ def epoch_contenders(signal_NC: np.ndarray) -> dict[str, Callable[[], None]]:
     source = TrainSource(
         gather, Order((np.arange(EPOCH_WINDOWS),), (1.0,), 0), EPOCH_BATCH, EPOCH_WINDOWS // EPOCH_BATCH
     )
-    ours, theirs = Ours(SMALL, source[0]), Theirs(SMALL)
+    ours, theirs = Ours(pretraining(SMALL), source[0]), Theirs(SMALL)
 
     def our_epoch() -> None:
         for batch in stream(source):
@@ -142,14 +150,14 @@ def race(title: str, contenders: dict[str, Callable[[], None]], rounds: int, win
             contenders[name]()
             seconds[name].append(time.perf_counter() - start)
     print(
-        f"\n{title}\n{'':16}{'median s':>10}{'min s':>10}{'windows/s':>11}{'ratio: median':>15}{'min':>7}{'paired':>8}"
+        f"\n{title}\n{'':22}{'median s':>10}{'min s':>10}{'windows/s':>11}{'ratio: median':>15}{'min':>7}{'paired':>8}"
     )
     first = seconds[names[0]]
     for name, taken in seconds.items():
         middle = statistics.median(taken)
         paired = statistics.median(x / y for x, y in zip(taken, first, strict=True))
         ratios = f"{middle / statistics.median(first):15.2f}{min(taken) / min(first):7.2f}{paired:8.2f}"
-        print(f"{name:16}{middle:10.3f}{min(taken):10.3f}{windows / middle:11.1f}{ratios}")
+        print(f"{name:22}{middle:10.3f}{min(taken):10.3f}{windows / middle:11.1f}{ratios}")
 
 
 def main() -> None:
