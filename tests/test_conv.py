@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from configs import sarkar2020_finetune, sarkar2020_pretrain
 from ecgjax.errors import UserError
 from ecgjax.models import base, conv
+from ecgjax.training.program import compile_program, count_parameters
 
 TINY = {"channels": (4, 6, 8), "kernels": (8, 4, 3)}
 needs_cpu = pytest.mark.skipif("jax.default_backend() != 'cpu'", reason="of the programs compiled for CPU")
@@ -193,3 +195,20 @@ def test_a_window_too_short_for_the_pools_is_refused_by_name():
 def test_fields_that_do_not_fit_are_refused_by_name(fields, named):
     with pytest.raises(UserError, match=named):
         conv.Config(**fields).make()
+
+
+def test_the_whole_pretext_network_has_the_parameters_of_the_released_checkpoint():
+    batch = {"signals": {"ecg": np.zeros((1, 2560, 1), np.float32)}, "weight": np.ones(1, np.float32)}
+    compiled = compile_program(sarkar2020_pretrain.get_config(), batch)
+    assert count_parameters(compiled.abstract.params) == 561_223
+    assert count_parameters(compiled.abstract.params["head"]) == 232_071
+
+
+@pytest.mark.parametrize("variant", sarkar2020_finetune.VARIANTS)
+def test_the_second_stage_takes_the_encoder_of_the_first(variant):
+    batch = {"signals": {"ecg": np.zeros((1, 2560, 1), np.float32)}, "label": np.zeros(1, np.int32)}
+    batch["weight"] = np.ones(1, np.float32)
+    first = compile_program(sarkar2020_pretrain.get_config(), batch).abstract.params["encoder"]
+    second = compile_program(sarkar2020_finetune.get_config(variant), batch)
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, second.abstract.params["encoder"])
+    assert second.program.encoder_trains == (variant in ("full", "scratch"))
