@@ -122,7 +122,7 @@ def test_a_store_of_more_channels_is_refused(model, store):
     ecg = other.manifest["modalities"]["ecg"]
     manifest = other.manifest | {"modalities": {"ecg": ecg | {"channels": ["II", "V5"]}}}
     with pytest.raises(UserError, match="ecg has 2 channels, the model was trained with 1"):
-        apply.check_store(dataclasses.replace(other, manifest=manifest), model.about)
+        check_store(dataclasses.replace(other, manifest=manifest), model.about)
 
 
 def test_another_gate_is_no_other_signal(model, tmp_path):
