@@ -220,7 +220,7 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
     cases = [
         ("was not trained to classify", predict(recordings / "e.edf", run=f"--checkpoint={folder / 'pretrain'}")),
         ("no reader for .abc. Give .hea", predict(tmp_path / "x.abc")),
-        ("none.edf: no such file", predict(tmp_path / "none.edf")),
+        ("none.edf: no such file.", predict(tmp_path / "none.edf")),
         ("Give it with --rate_hz", predict(recordings / "c.csv")),
         ("--rate_hz", predict(recordings / "c.csv", "--rate_hz=-1")),
         ("--stride_s", predict(recordings / "e.edf", "--stride_s=-1")),

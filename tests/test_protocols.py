@@ -199,29 +199,30 @@ def test_folds_whose_validation_windows_are_of_one_class_are_told(experiment, tm
     assert 0 < len(found.one_sided) < 4
 
 
-@pytest.mark.parametrize("rule", [LabelRule.MEAN, LabelRule.SUBJECT_MEAN])
+@pytest.mark.parametrize("rule", [LabelRule.MEDIAN, LabelRule.SUBJECT_MEAN])
 def test_a_threshold_is_each_fold_s_own(experiment, tmp_path, rule):
     rated = copy.deepcopy(experiment)
     rated.data.label.name, rated.data.label.rule = "arousal", rule
+    rated.data.split.seed = 2  # whose folds have medians with ratings between them
     found = cross_validate(rated, tmp_path)
     extras = [checkpoint.describe(tmp_path / name)["extra"] for name in FOLDS]
-    assert {extra["label"]["rule"] for extra in extras} == {"THRESHOLD" if rule is LabelRule.MEAN else "SUBJECT_MEAN"}
-    assert len({extra["label"]["threshold"] for extra in extras}) == (3 if rule is LabelRule.MEAN else 1)
-    model = found.predictions[MODEL]
+    thresholds = np.array([extra["label"]["threshold"] for extra in extras])
+    assert {extra["label"]["rule"] for extra in extras} == {"THRESHOLD" if rule is LabelRule.MEDIAN else "SUBJECT_MEAN"}
+    assert len(set(thresholds)) == (3 if rule is LabelRule.MEDIAN else 1)
+    model, windows = found.predictions[MODEL], found.corpus.eval_windows
     assert model.classes == ("low", "high")
-    for name, other in found.predictions.items():
-        np.testing.assert_array_equal(other.label_N, model.label_N, err_msg=name)
-    if rule is LabelRule.MEAN:  # of ratings that are whole numbers, checked against each fold's own threshold
-        windows = found.corpus.eval_windows
-        rating = dict(
-            zip(
-                zip(recording_keys(found.corpus.stores, windows), windows.start_s, strict=True),
-                windows.rating,
-                strict=True,
-            )
-        )
-        learnt = np.array([extra["label"]["threshold"] for extra in extras])[model.fold_N]
-        np.testing.assert_array_equal(model.label_N, np.array([rating[p] for p in places(model)]) > learnt)
+    where = zip(recording_keys(found.corpus.stores, windows), windows.start_s, strict=True)
+    row = dict(zip(where, range(len(windows)), strict=True))
+    rows = [row[place] for place in places(model)]
+    if rule is LabelRule.MEDIAN:
+        expected = windows.rating[rows] > thresholds[model.fold_N]
+        assert (expected != (windows.rating[rows] > thresholds[0])).any(), "else one threshold would do for all"
+    else:
+        _, trials = np.unique(windows.trial, return_index=True)
+        mean = {s: windows.rating[[i for i in trials if windows.subject[i] == s]].mean() for s in windows.subjects}
+        expected = windows.rating[rows] > [mean[s] for s in model.subject_N]
+    for name, each in found.predictions.items():
+        np.testing.assert_array_equal(each.label_N, expected, err_msg=name)
 
 
 def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):
