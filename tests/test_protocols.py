@@ -1,6 +1,7 @@
 """Cross-validation: every window tested once, by a model that never saw the person; folds that resume like runs."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -95,11 +96,14 @@ def test_baselines_learn_from_the_fold_s_other_people(experiment, done):
         np.testing.assert_allclose(prior.probability_NC[mine, 1], rest.mean())
 
 
-def test_finished_folds_are_read_and_not_trained_again(experiment, done, monkeypatch):
+def test_finished_folds_are_read_and_not_trained_again(experiment, done, monkeypatch, capsys):
     before = files(done[1])
     with monkeypatch.context() as patch:
         patch.setattr(loop, "run", None)
         again = cross_validate(experiment, done[1])
+    *folds, baselines = capsys.readouterr().err.splitlines()
+    assert folds == [f"fold {i} of 3: tested before" for i in (1, 2, 3)]
+    assert baselines.startswith(f"baselines: heart rate and its variability in {len(done[0].corpus.eval_windows)} win")
     assert files(done[1]) == before
     for name, predictions in done[0].predictions.items():
         np.testing.assert_array_equal(again.predictions[name].probability_NC, predictions.probability_NC)
@@ -151,7 +155,7 @@ def test_people_met_in_pretraining_are_told(experiment, store, done, tmp_path, s
 def untrained(monkeypatch):
     """Cross-validates without training anything."""
 
-    def test_fold(fold, corpus, folder):
+    def test_fold(fold, corpus, folder, part):
         label_N = corpus.eval_windows.label[corpus.test]
         return Predictions(label_N, np.full((len(label_N), 2), 0.5), corpus.eval_windows.subject[corpus.test])
 
@@ -226,20 +230,23 @@ def test_a_threshold_is_each_fold_s_own(experiment, tmp_path, rule):
 
 
 def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):
-    tested = []
+    tested, told = [], []
 
     untrained(monkeypatch)
     test_fold = protocols._test_fold
 
-    def note(fold, corpus, folder):
+    def note(fold, corpus, folder, part):
+        told.append((part.name, part.to_follow, math.isnan(part.each_s)))
         tested.append((folder.name, sorted(set(corpus.eval_windows.subject[corpus.test].tolist()))))
-        return test_fold(fold, corpus, folder)
+        return test_fold(fold, corpus, folder, part)
 
     monkeypatch.setattr(protocols, "_test_fold", note)
     alone = copy.deepcopy(experiment)
     alone.data.split.protocol = Protocol.LEAVE_ONE_SUBJECT_OUT
     cross_validate(alone, tmp_path)
     assert sorted(tested) == [(f"fold_{i:02d}", [f"synthetic0/s{i:03d}"]) for i in range(6)]
+    assert told == [(f"fold {i + 1} of 6", 5 - i, i == 0) for i in range(6)]
+    assert told == [(f"fold {i + 1} of 6", 5 - i, i == 0) for i in range(6)]
 
 
 def set_label(experiment):

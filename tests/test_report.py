@@ -147,7 +147,7 @@ def test_the_legend_names_what_is_drawn(tmp_path):
 def test_explained_power_is_the_headline_where_it_is_told(tmp_path):
     curves = [{"step": s, "validation/loss": 2 / s, "validation/explained": 0.1 * s} for s in (2, 3)]
     page = page_of(tmp_path, curves=[*CURVES[:3], *curves])
-    assert "30.0% of the hidden samples' power explained, at step 3" in page.text
+    assert "30.0 % of the hidden samples' power explained, at step 3" in page.text
     assert "lowest validation loss" not in page.text
 
 
@@ -220,7 +220,7 @@ def test_doubts_are_raised_where_they_are_due(tmp_path):
     assert "Optimistic: people on both sides" in page.text and "scores are optimistic" in page.text
     rare = dataclasses.replace(good, label_N=(good.subject_N == "3").astype(int))  # one person's, of twelve
     page = page_of(tmp_path, predictions={"net": rare})
-    assert re.search(r"3\d% of the resamples lack a class", page.text)  # (11 / 12) ** 12 = 0.35
+    assert re.search(r"3\d % of the resamples lack a class", page.text)  # (11 / 12) ** 12 = 0.35
     lone = dataclasses.replace(good, fold_N=good.label_N)  # each fold tests one class
     assert "AUROC is not defined in 2 of 2 folds" in page_of(tmp_path, predictions={"net": lone}).text
 

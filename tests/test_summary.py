@@ -91,7 +91,7 @@ def test_report_of_a_cross_validation_shows_scores_curves_and_doubts(crossed):
 def test_attention_of_a_fold_says_whose_class_and_guess(crossed, store):
     folder, found, _ = crossed
     page, model, corpus = (folder / "report.html").read_text(), found.predictions[MODEL], found.corpus
-    assert len(re.findall(r"synthetic0/s\d+: (?:calm|aroused), taken for (?:calm|aroused) \(\d+% sure\)", page)) == 3
+    assert len(re.findall(r"synthetic0/s\d+: (?:calm|aroused), taken for (?:calm|aroused) \(\d+ % sure\)", page)) == 3
     said_N = np.random.default_rng(0).random(len(model))  # a tiny model would say the same of every window
     surer = {MODEL: dataclasses.replace(model, probability_NC=np.c_[1 - said_N, said_N])}
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
@@ -103,7 +103,7 @@ def test_attention_of_a_fold_says_whose_class_and_guess(crossed, store):
     for signal_T, title in zip(shown.signal_KT, shown.titles, strict=True):
         (row,) = np.flatnonzero((signals == signal_T).all(1))
         true, p = names[tested.label_N[row]], tested.probability_NC[row]
-        assert title == f"{tested.subject_N[row]}: {true}, taken for {names[p.argmax()]} ({p.max():.0%} sure)"
+        assert title == f"{tested.subject_N[row]}: {true}, taken for {names[p.argmax()]} ({100 * p.max():.0f} % sure)"
     assert "calm, taken" in shown.titles[0] and "aroused, taken" in shown.titles[-1]
 
 

@@ -1,5 +1,6 @@
 """The logs of a run: strict JSON, bitwise comparable, no step twice or missing after a resume, a useful line."""
 
+import gc
 import io
 import json
 import math
@@ -10,8 +11,10 @@ import time
 import jax
 import numpy as np
 import pytest
+from test_staging import full_disk
 
 from ecgjax.errors import UserError
+from ecgjax.training.progress import ALONE, Part
 from ecgjax.training.writer import METRICS, Writer, read_metrics
 
 
@@ -110,13 +113,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def drive(tmp_path, monkeypatch, stream):
-    """Ten logged steps of a second each, of twenty."""
+def drive(tmp_path, monkeypatch, stream, part=ALONE):
+    """Ten logged steps of one and a half seconds each, of twenty."""
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(sys, "stderr", stream)
-    with Writer(tmp_path, False, 20) as writer:
+    with Writer(tmp_path, False, 20, part=part) as writer:
         for step in range(1, 11):
             now[0] += 1.5
             writer.waited(0.3)
@@ -128,12 +131,28 @@ def drive(tmp_path, monkeypatch, stream):
 def test_without_a_terminal_a_plain_line_every_ten_seconds(tmp_path, monkeypatch):
     text = drive(tmp_path, monkeypatch, io.StringIO())
     assert "\r" not in text and "\x1b" not in text
-    lines = text.splitlines()
+    first, *lines = text.splitlines()
+    assert first == "20 steps to do, compiling"
     assert [line.split(":")[0] for line in lines] == ["step 1/20 (5%)", "step 8/20 (40%)", "step 10"]
     assert lines[1].endswith(
         "loss 0.25, 4 windows/s, 0.01111 h of signal/s, 0:18 left, waits 20% for data, 80% for compute"
     )
     assert lines[2] == "step 10: accuracy 0.75"
+
+
+@pytest.mark.parametrize(
+    ("each_s", "in_all"),
+    [(100.0, "3:38"), (math.nan, "1:18")],  # 18 + 2 * 100 s, 18 + 2 * (12 + 18) s
+)
+def test_a_part_says_which_it_is_and_how_long_the_whole_takes(tmp_path, monkeypatch, each_s, in_all):
+    part = Part("fold 1 of 3", 2, each_s)
+    lines = drive(tmp_path, monkeypatch, io.StringIO(), part).splitlines()
+    assert all(line.startswith("fold 1 of 3, ") for line in lines)
+    assert "? left, waits" in lines[1] and "step 8/20 (40%)" in lines[2]
+    assert f"0:18 left (about {in_all} in all), waits" in lines[2]
+    text = drive(tmp_path, monkeypatch, Terminal(), part)
+    assert "fold 1 of 3, compiling" in text
+    assert re.search(r"10/20 .*fold 1 of 3, loss 0.25, .* in all\)", text.split("\r")[-1])
 
 
 def test_the_last_step_is_always_shown(tmp_path, monkeypatch):
@@ -157,6 +176,39 @@ def test_tensorboard_gets_the_same_numbers_if_wanted(tmp_path):
         writer.train(1, {"loss": 0.5}, 4, 10.0)
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"train/loss" in events.read_bytes() and b"train/windows_per_s" in events.read_bytes()
+
+
+def test_tensorboard_hides_the_steps_of_a_run_that_was_cut_off(tmp_path):
+    from tensorboardX.proto import event_pb2
+
+    for start in (0, 4):
+        with Writer(tmp_path, True, 10, start, show_progress=False) as writer:
+            writer.train(start + 1, {"loss": 0.5}, 4, 10.0)
+        (events,) = (tmp_path / "tensorboard").iterdir()
+        data, found = events.read_bytes(), []
+        while data:  # length, its checksum, the event, its checksum
+            size = int.from_bytes(data[:8], "little")
+            found.append(event_pb2.Event.FromString(data[12 : 12 + size]))
+            data = data[16 + size :]
+        starts = [e.step for e in found if e.session_log.status == event_pb2.SessionLog.START]
+        assert starts == [start + 1]
+        assert {e.step for e in found if e.summary.value} == {start + 1}
+        events.unlink()
+
+
+@pytest.mark.parametrize("tensorboard", [False, True])
+def test_a_full_disk_is_one_error(tmp_path, tensorboard, capfd):
+    with full_disk(), pytest.raises(UserError, match=r"metrics.jsonl: cannot be written \(File too large\)"):
+        with Writer(tmp_path, tensorboard, 10**6, show_progress=False) as writer:
+            for step in range(1, 10**6):
+                writer.train(step, {"loss": 0.5}, 4, 10.0)
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
+def test_what_went_wrong_first_is_told(tmp_path):
+    with full_disk(room=0), pytest.raises(KeyError, match="first"), Writer(tmp_path, True, 10, show_progress=False):
+        raise KeyError("first")  # and then the event file cannot be closed
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
+from tqdm import tqdm
 
 from ecgjax.evaluation.predictions import Predictions, concatenate
 
@@ -61,7 +62,8 @@ def features(ecg_NT: Float[np.ndarray, "N T"], rate_hz: float) -> Features:
     duration_s = ecg_NT.shape[1] / rate_hz
     bands = ("HF",) * (duration_s >= _HIGH_FREQUENCY_MIN_S) + ("LF", "LFHF") * (duration_s >= _LOW_FREQUENCY_MIN_S)
     names = (HEART_RATE, *_TIME, "SD1", "SD2", *bands)
-    rows = [_window_features(ecg_T, rate_hz, bands, len(names)) for ecg_T in np.asarray(ecg_NT, np.float64)]
+    windows = tqdm(np.asarray(ecg_NT, np.float64), unit=" windows", leave=False, disable=None)  # on a terminal alone
+    rows = [_window_features(ecg_T, rate_hz, bands, len(names)) for ecg_T in windows]
     return Features(np.array(rows).reshape(len(rows), len(names)), names)
 
 

@@ -85,7 +85,7 @@ def _titles(corpus: Corpus, ids: np.ndarray, probability_NC: np.ndarray | None) 
     titles = []
     for who, true, probability_C in zip(windows.subject.tolist(), windows.label, probability_NC, strict=True):
         guess = probability_C.argmax()
-        titles.append(f"{who}: {names[true]}, taken for {names[guess]} ({probability_C[guess]:.0%} sure)")
+        titles.append(f"{who}: {names[true]}, taken for {names[guess]} ({100 * probability_C[guess]:.0f} % sure)")
     return titles
 
 

@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,9 +23,11 @@ from ecgjax.evaluation.predictions import Predictions, concatenate
 from ecgjax.training import checkpoint, inherit, loop, workdir
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
+from ecgjax.training.progress import Part, tell
 from ecgjax.training.state import State
 
 MODEL = "ecgjax"
+_KEPT = "predictions.npz"  # in a fold's folder, once it is tested
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +72,17 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     if not experiment.task.make().num_classes:
         raise UserError("task: this task gives no class probabilities, so there is nothing to score.")
     first = open_corpus(_fold(experiment, 0).data)
-    folds = [_fold(experiment, i) for i in range(splits.num_folds(first.eval_windows, experiment.data.split))]
+    num_folds, took_s, parts = splits.num_folds(first.eval_windows, experiment.data.split), math.nan, []
+    folds = [_fold(experiment, number) for number in range(num_folds)]
     corpora = [first, *(open_corpus(fold.data) for fold in folds[1:])]  # all are checked before the first one trains
     with_labels, without = _met_before(experiment, corpora)
-    model = concatenate(
-        _test_fold(fold, corpus, folder / f"fold_{number:02d}")
-        for number, (fold, corpus) in enumerate(zip(folds, corpora, strict=True))
-    )
+    for number, (fold, corpus) in enumerate(zip(folds, corpora, strict=True)):
+        started, place = time.monotonic(), folder / f"fold_{number:02d}"
+        part = Part(f"fold {number + 1} of {num_folds}", to_follow=num_folds - number - 1, each_s=took_s)
+        done = (place / _KEPT).exists()
+        parts.append(_test_fold(fold, corpus, place, part))
+        took_s = took_s if done else time.monotonic() - started
+    model = concatenate(parts)
     sides = [Side(corpus.eval_windows, corpus.eval_train, corpus.test) for corpus in corpora]
     others, beatless = baseline_predictions(first.stores, experiment.data, sides, first.class_names, experiment.seed)
     one_sided = [n for n, c in enumerate(corpora) if len(np.unique(c.eval_windows.label[c.validation])) == 1]
@@ -105,13 +113,14 @@ def _fold(experiment: Experiment, number: int) -> Experiment:
     return fold
 
 
-def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path) -> Predictions:
-    kept = folder / "predictions.npz"
+def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path, part: Part) -> Predictions:
+    kept = folder / _KEPT
     if kept.exists():
         workdir.check_same(folder, experiment)
         loop.same_stores(folder, checkpoint.describe(folder)["extra"]["stores"], corpus)
+        tell(f"{part.name}: tested before")
         return Predictions.load(kept)
-    this, state = loop.run(experiment, folder)
+    this, state = loop.run(experiment, folder, part)
     predictions = test(this, state, this.corpus.test)
     predictions.save(kept)
     return predictions
@@ -143,6 +152,7 @@ def baseline_predictions(
     if "ecg" not in data.modalities:
         return {}, 0
     first = sides[0].windows
+    tell(f"baselines: heart rate and its variability in {len(first):,} windows, then a classifier a fold")
     ecg_NTC = make_gather(stores, first, data).cut("ecg", np.arange(len(first)))
     found = baselines.features(ecg_NTC[:, :, 0], stores[0].manifest["modalities"]["ecg"]["rate_hz"])
     folds: list[dict[str, Predictions]] = []

@@ -23,8 +23,13 @@ from ecgjax.evaluation.traces import Attention, Reconstruction
 
 _PACKAGES = ("ecgjax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "neurokit2")
 _HEADLINES = (  # (metric, what it is called, which of its values is best, how it is written), the most telling first
-    ("validation/explained", "of the hidden samples' power explained", max, "{:.1%}"),
-    ("validation/loss", "lowest validation loss", min, "{:.4g}"),
+    (
+        "validation/explained",
+        "of the hidden samples' power explained",
+        max,
+        lambda x: f"{100 * x:.1f} %".replace("-", "−"),
+    ),
+    ("validation/loss", "lowest validation loss", min, "{:.4g}".format),
 )
 
 
@@ -134,8 +139,8 @@ def _training(curves: Sequence[dict]) -> dict[str, Any] | None:
         values = [(row[name], row["step"]) for row in curves if name in row]
         if values:
             value, step = best(values, key=lambda v: v[0])
-            last = {"last": show.format(values[-1][0]), "last_step": values[-1][1]}
-            return {"title": title, "best": show.format(value), "best_step": step} | last
+            last = {"last": show(values[-1][0]), "last_step": values[-1][1]}
+            return {"title": title, "best": show(value), "best_step": step} | last
     return None
 
 

@@ -122,7 +122,7 @@ def _doubts(rows: Sequence[Row], model: Predictions, best: Row | None, score: st
             "classes, the same window on both sides, a label inside the signal."
         )
     if best is not None and best.gains[score][1] <= 0 <= best.gains[score][2]:
-        found.append(f"The gain over {best.name} may be chance: its interval over subjects includes zero.")
+        found.append(f"The difference from {best.name} may be chance: its interval over subjects includes zero.")
     if folds.undefined:
         found.append(
             f"AUROC is not defined in {folds.undefined} of {folds.count} folds, whose test windows hold one class "
@@ -130,8 +130,8 @@ def _doubts(rows: Sequence[Row], model: Predictions, best: Row | None, score: st
         )
     if rows[0].undefined > _MANY_UNDEFINED:
         found.append(
-            f"{rows[0].undefined:.0%} of the resamples lack a class; the intervals of AUROC, balanced accuracy and F1 "
-            "rest on the others."
+            f"{100 * rows[0].undefined:.0f} % of the resamples lack a class; the intervals of AUROC, balanced accuracy "
+            "and F1 rest on the others."
         )
     if num_subjects < _FEW_SUBJECTS:
         found.append(f"Only {num_subjects} subjects were tested; intervals from so few are rough.")

@@ -22,12 +22,14 @@ from ecgjax.evaluation.protocols import MODEL, CrossValidation
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
 from ecgjax.training.loop import Run
+from ecgjax.training.progress import tell
 from ecgjax.training.state import State
 from ecgjax.training.writer import read_metrics
 
 
 def report_run(this: Run, state: State) -> Path:
     """Writes report.html into the run's folder: learning curves, what it made of windows, where it looks."""
+    tell("report")
     path, looked = this.folder / "report.html", looks.of_run(this, state)
     if jax.process_index() == 0:
         report.write_report(
@@ -43,6 +45,7 @@ def report_run(this: Run, state: State) -> Path:
 
 def report_cross_validation(experiment: Experiment, found: CrossValidation, folder: Path) -> tuple[str, Path]:
     """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
+    tell("report: intervals, figures, a look at some windows")
     facts, rows = _facts(experiment, found.corpus, " in fold 0"), tables.compare(found.predictions)
     curves = [row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)]
     path = folder / "report.html"

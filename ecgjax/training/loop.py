@@ -31,6 +31,7 @@ from ecgjax.training.features import Features
 from ecgjax.training.inherit import People
 from ecgjax.training.preemption import Preemption
 from ecgjax.training.program import Compiled, compile_program, count_parameters
+from ecgjax.training.progress import ALONE, Part
 from ecgjax.training.state import State
 from ecgjax.training.writer import Writer
 
@@ -54,7 +55,7 @@ class Run:
         return len(self.source)
 
 
-def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
+def run(experiment: Experiment, folder: Path, part: Part = ALONE) -> tuple[Run, State]:
     """Trains in `folder`, from where an earlier run there stopped, and returns the run with its best state.
 
     The best state is that of the lowest (or highest) monitored metric on the validation windows; the last where the
@@ -72,7 +73,7 @@ def run(experiment: Experiment, folder: Path) -> tuple[Run, State]:
             this, state, history = _start(this, checkpoints)
             workdir.write_config(folder, experiment)
             this = _with_features(this, state)
-            state, history = _fit(this, state, history, checkpoints, preemption)
+            state, history = _fit(this, state, history, checkpoints, preemption, part)
         if history:
             state = checkpoint.restore(folder, this.compiled.abstract, which="best").state
         return this, state
@@ -158,10 +159,11 @@ def _fit(
     history: list[list[float]],
     checkpoints: Checkpoints,
     preemption: Preemption,
+    part: Part,
 ) -> tuple[State, list[list[float]]]:
     data, train, start = this.experiment.data, this.experiment.train, int(state.step)
     unchecked: list[tuple[int, Any]] = []  # still on the device, looked at before anything is logged or saved
-    with Writer(this.folder, train.tensorboard, this.num_steps, start) as writer:
+    with Writer(this.folder, train.tensorboard, this.num_steps, start, part=part) as writer:
         batches = _batches(this, start, writer)
         for step in range(start, this.num_steps):
             if _should_stop(this, history):

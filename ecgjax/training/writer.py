@@ -1,23 +1,23 @@
-"""What a run says while it runs: metrics.jsonl, TensorBoard, and the progress line."""
+"""What a run writes down while it runs: metrics.jsonl and TensorBoard; the progress line is fed from here."""
 
 import contextlib
 import json
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import jax
-from tqdm import tqdm
 
 from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
+from ecgjax.training.progress import ALONE, Line, Part, short
 
 METRICS = "metrics.jsonl"
-_PLAIN_EVERY_S = 10.0  # between lines where there is no terminal to draw a bar on
 
 
 class Writer:
@@ -33,24 +33,32 @@ class Writer:
       total_steps: of the whole run.
       start_step: where it resumes; later rows, of the run that was cut off, are removed.
       show_progress: whether to write the progress line to stderr.
+      part: which part of a whole this run is.
 
     Raises:
       UserError: the folder cannot be written.
     """
 
     def __init__(
-        self, workdir: Path, tensorboard: bool, total_steps: int, start_step: int = 0, show_progress: bool = True
+        self,
+        workdir: Path,
+        tensorboard: bool,
+        total_steps: int,
+        start_step: int = 0,
+        show_progress: bool = True,
+        part: Part = ALONE,
     ) -> None:
-        self._path, self._total_steps = Path(workdir) / METRICS, total_steps
+        self._path, self._total_steps, self._part = Path(workdir) / METRICS, total_steps, part
         self._file, self._board, self._line = None, None, None
         if jax.process_index() == 0:
             with self._writing():
                 _drop_rows_after(self._path, start_step)
                 self._file = self._path.open("a", encoding="utf-8")
-                self._board = _board(Path(workdir) / "tensorboard", start_step) if tensorboard else None
-            self._line = _Line(sys.stderr, start_step, total_steps) if show_progress else None
+                self._board = _Board(Path(workdir) / "tensorboard", start_step) if tensorboard else None
+            self._line = Line(sys.stderr, start_step, total_steps, part.name) if show_progress else None
         self._first: tuple[float, int] | None = None  # when the first log was, after compilation
         self._mark(start_step)
+        self._started = self._marked
 
     def waited(self, seconds: float) -> None:
         """Once a step: how long taking its batch kept the loop from going on."""
@@ -74,7 +82,9 @@ class Writer:
         }
         self._write(step, "train", metrics, clock)
         if self._line:
-            self._line.show(step, metrics, {**clock, "left_s": self._left_s(step)})
+            left_s = self._left_s(step)
+            whole_left_s = self._part.whole_left_s(time.perf_counter() - self._started, left_s)
+            self._line.show(step, metrics, {**clock, "left_s": left_s, "whole_left_s": whole_left_s})
         self._mark(step)
 
     def evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -83,7 +93,7 @@ class Writer:
         self.sync()
         if self._line:
             whole = {name: value for name, value in metrics.items() if "/" not in name}
-            self._line.note(f"step {step}: " + ", ".join(f"{k} {_short(v)}" for k, v in whole.items()))
+            self._line.note(f"step {step}: " + ", ".join(f"{k} {short(v)}" for k, v in whole.items()))
         self._mark(step)
 
     def sync(self) -> None:
@@ -92,19 +102,26 @@ class Writer:
             with self._writing():
                 self._file.flush()
                 os.fsync(self._file.fileno())
+                if self._board:
+                    self._board.flush()
 
     def close(self) -> None:
-        self.sync()
-        for part in (self._file, self._board, self._line):
-            if part:
-                part.close()
+        """Closes all of it, also where the disk is full, and then says so."""
+        parts = (self._file, self._board, self._line)
         self._file, self._board, self._line = None, None, None
+        with self._writing(), contextlib.ExitStack() as stack:
+            for part in filter(None, parts):
+                stack.callback(part.close)
+            if parts[0]:
+                stack.callback(os.fsync, parts[0].fileno())
+                stack.callback(parts[0].flush)
 
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(UserError) if kind else contextlib.nullcontext():  # the first error is the one to tell
+            self.close()
 
     def _write(self, step: int, kind: str, metrics: Mapping[str, Any], clock: Mapping[str, float]) -> None:
         if not self._file:
@@ -114,9 +131,8 @@ class Writer:
         with self._writing():
             self._file.write(json.dumps({k: _json_number(v) for k, v in row.items()}, allow_nan=False) + "\n")
             self._file.flush()  # a kill of the process loses nothing; `sync` is for a kill of the machine
-        if self._board:
-            for name, value in {**values, **clock}.items():
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+            if self._board:
+                self._board.add({f"{kind}/{name}": value for name, value in {**values, **clock}.items()}, step)
 
     def _mark(self, step: int) -> None:
         self._marked, self._marked_step, self._waited_s = time.perf_counter(), step, 0.0
@@ -141,40 +157,33 @@ class Writer:
             ) from None
 
 
-class _Line:
-    """A bar on a terminal, else a plain line every ten seconds."""
+class _Board:
+    """TensorBoard's event file, written in this thread: in tensorboardX's own, a full disk would be a traceback."""
 
-    def __init__(self, stream: TextIO, start_step: int, total_steps: int) -> None:
-        self._stream, self._total_steps, self._shown = stream, total_steps, -math.inf
-        bar = "{n_fmt}/{total_fmt} |{bar:20}| {desc}"
-        self._bar = None
-        if stream.isatty():
-            self._bar = tqdm(
-                total=total_steps, initial=start_step, file=stream, bar_format=bar, dynamic_ncols=True, leave=True
-            )
+    def __init__(self, folder: Path, start_step: int) -> None:
+        from tensorboardX import record_writer, summary  # slow to import
+        from tensorboardX.proto import event_pb2
 
-    def advance(self) -> None:
-        if self._bar is not None:
-            self._bar.update(1)
+        folder.mkdir(exist_ok=True)
+        self._event, self._scalar = event_pb2.Event, summary.scalar
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+        self._file = record_writer.RecordWriter(str(folder / name))
+        self._write(file_version="brain.Event:2")
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # hides later steps of a run that was cut off
+        self._write(step=start_step + 1, session_log=start)
 
-    def show(self, step: int, metrics: Mapping[str, Any], clock: Mapping[str, float]) -> None:
-        text = _describe(metrics, clock)
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.set_description_str(text)
-        elif now - self._shown >= _PLAIN_EVERY_S or step >= self._total_steps:
-            self._shown = now
-            self.note(f"step {step}/{self._total_steps} ({step / self._total_steps:.0%}): {text}")
+    def add(self, scalars: Mapping[str, float], step: int) -> None:
+        for name, value in scalars.items():
+            self._write(step=step, summary=self._scalar(name, value))
 
-    def note(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
+    def _write(self, **content: Any) -> None:
+        self._file.write(self._event(wall_time=time.time(), **content).SerializeToString())
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._file.close()
 
 
 def read_metrics(workdir: Path, kind: str = "") -> list[dict[str, Any]]:
@@ -212,36 +221,5 @@ def _drop_rows_after(path: Path, step: int) -> None:
             kept.writelines(line for row, line in _rows(path) if row["step"] <= step)
 
 
-def _board(folder: Path, start_step: int) -> Any:
-    from tensorboardX import SummaryWriter  # slow to import
-
-    return SummaryWriter(str(folder), purge_step=start_step + 1)
-
-
 def _json_number(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _describe(metrics: Mapping[str, Any], clock: Mapping[str, float]) -> str:
-    waits = clock["waits_for_data"]
-    return ", ".join(
-        [
-            f"loss {_short(metrics['loss'])}" if "loss" in metrics else "no loss",
-            f"{_short(clock['windows_per_s'])} windows/s",
-            f"{_short(clock['signal_hours_per_s'])} h of signal/s",
-            f"{_duration(clock['left_s'])} left",
-            f"waits {waits:.0%} for data, {1 - waits:.0%} for compute",
-        ]
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{float(value):.4g}"
-
-
-def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "?"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
