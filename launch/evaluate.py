@@ -3,7 +3,8 @@
     python -m launch.evaluate --checkpoint=WORKDIR --config.data.store=DIR --out=DIR
 
 The config is that of the run; any field can be overridden. People the model was trained or selected on are left out
-and told. Writes report.html, predictions.npz, results.json and results.md, and prints the scores with their intervals.
+and told, by their names, and by their recordings wherever those lie now. Writes report.html, predictions.npz,
+results.json and results.md, and prints the scores with their intervals.
 """
 
 from pathlib import Path

@@ -38,7 +38,10 @@ def describe(folder: Path, window_s: float) -> dict[str, Any]:
     if is_store(folder):
         return describe_store(folder, window_s)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder.")
+        what = "that is a file" if folder.exists() else "no such folder"
+        raise UserError(
+            f"{folder}: {what}. Name the --store of launch.prepare, or the --workdir of a run (or of its checkpoint)."
+        )
     inner = [p.name for p in sorted(folder.iterdir()) if is_run(p) or is_store(p)]
     remedy = f"Inspect one of those inside: {', '.join(inner)}." if inner else "Name the --store or --workdir of a run."
     raise UserError(f"{folder}: neither a store nor a run. {remedy}")
@@ -62,7 +65,7 @@ def describe_store(folder: Path, window_s: float) -> dict[str, Any]:
     from ecgjax.data.store import open_store
 
     store = open_store(folder)
-    manifest = store.manifest
+    manifest, files = store.manifest, list(dict.fromkeys(store.index["source/file"].tolist()))
     return {
         "store": str(folder),
         "dataset": manifest["dataset"]["name"],
@@ -70,7 +73,9 @@ def describe_store(folder: Path, window_s: float) -> dict[str, Any]:
         "content_hash": manifest["content_hash"],
         "recordings": manifest["num_recordings"],
         "num_subjects": len(manifest["subjects"]),
-        "subjects": manifest["subjects"],
+        "subjects": [f"{manifest['dataset']['name']}/{subject}" for subject in manifest["subjects"]],
+        "source_files": len(files),
+        "first_source_files": files[:5],
         "window": "any length: windows are cut when they are read",
         "modalities": manifest["modalities"],
         "labels": {name: row for label in manifest["labels"] for name, row in count_label(store, label, window_s)},
@@ -148,9 +153,40 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "input": {m: wants(about, experiment["data"]["window_s"]) for m, about in extra["modalities"].items()},
         "metrics": found["metrics"],
         "sources": dict(zip(stores, extra["stores"].values(), strict=True)),
+        "label": describe_label(experiment["data"].pop("label"), extra["label"]),
+        "init_from": describe_origin(experiment["init_from"]),
         "preprocess": across(extra["preprocess"]),
         "config": flatten(experiment),
     }
+
+
+def describe_label(asked: Mapping[str, Any], learnt: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule as it was asked for, with what it found in the training people; nothing without labels."""
+    if not asked["name"]:
+        return {}
+    fields = {"CLASS": ("classes",), "SUBJECT_MEAN": ("ties",)}.get(asked["rule"], ("threshold", "ties"))
+    return {"name": asked["name"], "rule": asked["rule"]} | {field: learnt[field] for field in fields}
+
+
+def describe_origin(run: str) -> dict[str, Any]:
+    """What the run is, by its folder as it is now, whose encoder training began with; nothing where it began anew."""
+    from ecgjax.errors import UserError
+    from ecgjax.training import checkpoint
+
+    if not run:
+        return {}
+    try:
+        found = checkpoint.describe(Path(run))
+    except UserError:
+        return {"run": run, "now": "no longer there"}
+    extra = found["extra"]
+    facts = {"run": run, "step": found["step"], "task": task_of(extra["config"])}
+    return facts | {"store": extra["config"]["data"]["store"], "num_subjects": len(extra["train_subjects"])}
+
+
+def task_of(experiment: Mapping[str, Any]) -> str:
+    """ "classification" of "ecgjax.tasks.classification:Config"."""
+    return experiment["task"]["class"].partition(":")[0].rpartition(".")[2]
 
 
 def wants(about: Mapping[str, Any], window_s: float) -> dict[str, Any]:

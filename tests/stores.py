@@ -44,6 +44,8 @@ def memory_store(
         index[f"{modality}/offset"] = np.arange(count) * length
         index[f"{modality}/length"] = np.full(count, length)
         index[f"{modality}/start_s"] = np.zeros(count)
+        index[f"{modality}/recorded_hz"] = np.full(count, rate_hz)
+        index[f"{modality}/digest"] = np.array([f"{name}-{modality}-{r}" for r in range(count)])
         recording, start_s, stop_s = (np.array(c) for c in zip(*spans, strict=True))
         index[f"{modality}/span_recording"] = recording.astype(np.int32)
         index[f"{modality}/span_start_s"], index[f"{modality}/span_stop_s"] = start_s, stop_s
@@ -56,6 +58,7 @@ def memory_store(
         strict=True,
     ):
         index[f"label/{column}"] = values.astype(dtype)
+    index["source/recording"], index["source/file"] = np.arange(count, dtype=np.int32), index["key"] + ".dat"
     spec = {"low": 1.0, "high": 9.0, "rater": "self"}
     manifest = {
         "dataset": {"name": name, "config": {}},

@@ -83,6 +83,15 @@ def test_people_of_the_runs_before_are_left_out_if_their_labels_were_met_and_tol
     assert apply.met_without_labels(model, windows) == [second]
 
 
+def test_people_are_known_by_their_recordings_under_other_names(model, store):
+    told = open_store(store)
+    manifest = told.manifest | {"dataset": {"name": "copy"}, "subjects": [f"p{i}" for i in range(6)]}
+    windows, left_out = apply.find_unseen(model, [dataclasses.replace(told, manifest=manifest)])
+    _, known = apply.find_unseen(model, [told])
+    assert left_out == [f"copy/p{int(name[-3:])}" for name in known]
+    assert len(windows.subjects) == 2 and not set(left_out) & set(windows.subjects)
+
+
 def test_a_store_of_people_seen_alone_is_refused(model, store):
     known = {*model.about["train_subjects"], *model.about["validation_subjects"]}
     others = tuple({f"synthetic0/s{i:03d}" for i in range(6)} - known)

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from ecgjax.config import Data, Experiment, Label, Split, Train
+from ecgjax.config import Data, Experiment, Label, LabelRule, Split, Train
 from ecgjax.data import store_writer
 from ecgjax.errors import UserError
+from ecgjax.evaluation import apply
 from ecgjax.models import conv_transformer
 from ecgjax.signals import preprocess
 from ecgjax.signals.moments import moments_of
@@ -40,6 +41,9 @@ def prepared(subject: int) -> Prepared:
         labels=(Interval("mood", 0, 30, 0), Interval("mood", 30, 58, 1), Interval("rating", 0, 60, 1.0 + subject)),
         dropped_s={},
         events=(),
+        sources=(f"rec{subject}.hea", f"rec{subject}.dat"),
+        recorded_hz={"ecg": 250.0},
+        digests={"ecg": f"digest{subject}"},
     )
 
 
@@ -87,7 +91,8 @@ def folder(made):
 def test_a_store(folder):
     facts = inspect.describe(folder / "store", 10.0)
     assert json.loads(json.dumps(facts)) == facts
-    assert (facts["dataset"], facts["recordings"], facts["subjects"]) == ("toy", 5, ["s0", "s1", "s2", "s3", "s4"])
+    assert (facts["dataset"], facts["recordings"], facts["subjects"]) == ("toy", 5, [f"toy/s{i}" for i in range(5)])
+    assert (facts["source_files"], facts["first_source_files"][:3]) == (10, ["rec0.hea", "rec0.dat", "rec1.hea"])
     ecg = facts["modalities"]["ecg"]
     assert (ecg["rate_hz"], ecg["unit"], ecg["channels"], ecg["normalise"]) == (16.0, "mV", ["II"], "SUBJECT")
     # 10 s windows in [0, 30), and in [30, 55) of which the last 5 s are bad
@@ -124,14 +129,15 @@ def test_a_run_its_checkpoints_and_one_step(made, inner, step):
     fed = {"rate_hz": 16.0, "unit": "mV", "channels": ["II"], "normalise": "SUBJECT", "samples_per_window": 80}
     assert facts["input"] == {"ecg": fed}
     assert list(facts["sources"]) == [str(folder / "store")]
-    assert facts["config"]["model.width"] == 8 and facts["config"]["data.label.name"] == "mood"
+    assert facts["config"]["model.width"] == 8 and "data.label.name" not in facts["config"]
+    assert facts["label"] == {"name": "mood", "rule": "CLASS", "classes": [0, 1]} and facts["init_from"] == {}
     assert ("loss" in facts["metrics"]) == (step == 6)
 
 
 def test_text_is_aligned_and_leaves_out_what_is_empty(folder):
     text = inspect.as_text(inspect.describe(folder / "store", 10.0))
     lines = text.splitlines()
-    assert "subjects      s0, s1, s2, s3, s4" in lines
+    assert "subjects            toy/s0, toy/s1, toy/s2, toy/s3, toy/s4" in lines
     head = next(line for line in lines if "intervals" in line)
     row = next(line for line in lines if "mood 0 = calm" in line)
     assert head.index("intervals") == row.index("5 ")
@@ -146,10 +152,30 @@ def test_the_script_prints_text_or_json(folder, run_module):
     assert "\nmodalities\n" in run_module("launch.inspect", folder / "store").stdout
 
 
+def test_a_run_that_began_with_another_and_learnt_its_threshold(made, tmp_path):
+    experiment = apply.read_experiment(made[0] / "run")
+    experiment.data.label = Label(name="rating", rule=LabelRule.MEAN)
+    experiment.init_from = str(made[0] / "run")
+    this, _ = loop.run(experiment, tmp_path / "run")
+    facts = inspect.describe(tmp_path / "run", 10.0)
+    told = {"name": "rating", "rule": "MEAN", "threshold": this.corpus.label.threshold, "ties": "LOW"}
+    assert facts["label"] == told and told["threshold"] != Label().threshold
+    origin = facts["init_from"]
+    assert (origin["run"], origin["step"], origin["num_subjects"]) == (experiment.init_from, 6, 4)
+    assert (origin["task"], origin["store"]) == ("classification", str(made[0] / "store"))
+    (made[0] / "run").rename(made[0] / "moved")
+    try:
+        told = inspect.describe(tmp_path / "run", 10.0)["init_from"]
+    finally:
+        (made[0] / "moved").rename(made[0] / "run")
+    assert told == {"run": experiment.init_from, "now": "no longer there"}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: p / "nothing", "no such folder"),
+        (lambda p: p / "nothing", "no such folder. Name the --store of launch.prepare, or the --workdir"),
+        (lambda p: (p / "a.csv").write_text("x") and p / "a.csv", "a.csv: that is a file. Name the --store"),
         (lambda p: (p / "empty").mkdir() or p / "empty", "neither a store nor a run. Name the --store"),
         (lambda p: ((p / "above/one/signals").mkdir(parents=True)) or p / "above", "those inside: one."),
         (lambda p: (p / "half.preparing").mkdir() or p / "half", "half.preparing is not complete"),

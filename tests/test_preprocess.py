@@ -7,7 +7,7 @@ from scipy import signal
 
 from ecgjax import config
 from ecgjax.errors import DataError, UserError
-from ecgjax.signals import preprocess
+from ecgjax.signals import preprocess, recording
 from ecgjax.signals.moments import Normalise, merge, moments_of
 from ecgjax.signals.preprocess import Config, Steps, normalise, prepare_recording
 from ecgjax.signals.quality import Gate
@@ -174,6 +174,19 @@ def test_without_variance_a_modality_is_dropped_and_counted():
     )
     assert set(made.signals) == {"ecg"} == set(made.spans_s)
     assert made.dropped_s["temp"] == {"no variance": 20.0}
+
+
+def test_a_recording_is_known_by_its_samples_whatever_is_done_to_it(monkeypatch):
+    first, second = toy.ecg(12.0, seed=1), toy.ecg(12.0, seed=2)
+    monkeypatch.setattr(recording, "_BLOCK", 1000)
+    one = prepare_recording(toy.recording("r1", ecg=toy.lead(first)), Config())
+    monkeypatch.undo()
+    renamed = toy.recording("r7", "other", ecg=toy.lead(first.astype(np.float32), 250.0, "uV", "V5"))
+    again = prepare_recording(renamed, ungated(high_hz=40.0))
+    assert one.digests == again.digests and len(one.digests["ecg"]) == 16
+    assert (one.recorded_hz, again.recorded_hz) == ({"ecg": 256.0}, {"ecg": 250.0})
+    second[:-1] = first[:-1]
+    assert prepare_recording(toy.recording("r1", ecg=toy.lead(second)), Config()).digests != one.digests
 
 
 def test_upsampling_is_told():

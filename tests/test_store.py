@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pickle
@@ -53,8 +54,8 @@ def test_what_is_written_is_read(tmp_path):
     holed_T = toy.ecg(12.0, seed=1)
     holed_T[1024:1280] = np.nan
     recordings = (
-        prepared("r0", "b"),
-        prepared("r1", "a", labels=labels, **both),
+        dataclasses.replace(prepared("r0", "b"), sources=("a/r0.hea", "a/r0.dat")),
+        dataclasses.replace(prepared("r1", "a", labels=labels, **both), sources=("r1.txt",)),
         prepared("r2", "b", ecg=toy.lead(holed_T)),
     )
     manifest = write(tmp_path / "store", *recordings)
@@ -68,6 +69,10 @@ def test_what_is_written_is_read(tmp_path):
     assert [manifest["subjects"][i] for i in index["subject"]] == ["b", "a", "b"]
     assert index["ecg/offset"].tolist() == [0, 1536, 3072] and index["ecg/length"].tolist() == [1536] * 3
     assert index["temp/length"].tolist() == [0, 48, 0]
+    assert index["ecg/recorded_hz"].tolist() == [256.0] * 3 and index["temp/recorded_hz"].tolist() == [0, 4, 0]
+    assert index["temp/digest"].tolist() == ["", recordings[1].digests["temp"], ""]
+    assert index["source/recording"].tolist() == [0, 0, 1]
+    assert index["source/file"].tolist() == ["a/r0.hea", "a/r0.dat", "r1.txt"]
     assert index["ecg/span_recording"].tolist() == [0, 1, 2, 2] and index["temp/span_recording"].tolist() == [1]
     np.testing.assert_allclose(index["ecg/span_start_s"], [0, 0, 0, 5.25], atol=0.01)
     np.testing.assert_allclose(index["ecg/span_stop_s"], [12, 12, 3.75, 12], atol=0.01)
@@ -126,7 +131,7 @@ def break_version(path: Path) -> None:
 BREAKS = {
     "no such store.*launch.prepare": shutil.rmtree,
     "not a store, there is no manifest.json": lambda path: (path / "manifest.json").unlink(),
-    "a store of format 99, written by ecgjax .* this version reads format 1": break_version,
+    "a store of format 99, written by ecgjax .* this version reads format 2": break_version,
     "manifest.json cannot be read": lambda path: (path / "manifest.json").write_text('{"format_ver'),
     "signals/ecg.npy: damaged": lambda path: os.truncate(path / "signals" / "ecg.npy", 5000),
     "ecg/length.* is missing": lambda path: (path / "index" / "ecg" / "length.npy").unlink(),

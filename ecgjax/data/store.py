@@ -19,7 +19,7 @@ import numpy as np
 from ecgjax.data import staging
 from ecgjax.errors import UserError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 HASHED_PARTS = ("modalities", "subjects", "labels")  # of the manifest: the index's numbers point into them
 _CHUNK_BYTES = 1 << 22
@@ -38,9 +38,11 @@ class Store:
       signals: by modality, (N, C) float32, memory-mapped. What lies outside the good spans is not fit for use.
       index: columns "key", "session", "trial", "start_time" (text) and "subject" (int32 into manifest["subjects"]), one
         row a recording; for each modality m, "m/offset" (first row in signals[m]), "m/length" (rows, 0 where the
-        recording lacks it), "m/start_s" (time of the first row on the recording's axis); good spans
-        "m/span_recording", "m/span_start_s", "m/span_stop_s", half-open, by recording and time; label intervals
-        "label/recording", "label/name" (into list(manifest["labels"])), "label/start_s", "label/stop_s", "label/value".
+        recording lacks it), "m/start_s" (time of the first row on the recording's axis), and of what was recorded
+        "m/recorded_hz" and "m/digest" (`Signal.digest`; "" where lacking); good spans "m/span_recording",
+        "m/span_start_s", "m/span_stop_s", half-open, by recording and time; label intervals "label/recording",
+        "label/name" (into list(manifest["labels"])), "label/start_s", "label/stop_s", "label/value"; files read
+        "source/recording", "source/file" (relative to the data set's root).
     """
 
     path: Path
@@ -65,7 +67,15 @@ def open_store(path: str | Path) -> Store:
         files = sorted((path / "index").rglob("*.npy"))
         index = {file.relative_to(path / "index").with_suffix("").as_posix(): _map(file) for file in files}
         complete = all(_fits(manifest, index, name, array) for name, array in signals.items())
-        complete &= {"key", "session", "trial", "start_time", "subject", "label/recording"} <= index.keys()
+        complete &= {
+            "key",
+            "session",
+            "trial",
+            "start_time",
+            "subject",
+            "label/recording",
+            "source/file",
+        } <= index.keys()
     except KeyError as error:
         raise _damaged(path, f"{error} is missing") from error
     if not complete:

@@ -52,6 +52,7 @@ class Writer:
         self._tracks: dict[str, _Track] = {}
         self._recordings: list[dict[str, str]] = []
         self._labels: list[tuple[int, str, float, float, float]] = []
+        self._sources: list[tuple[int, str]] = []
         with staging.disk_errors(path):
             (folder / "signals").mkdir()
             (folder / "index").mkdir()
@@ -76,10 +77,11 @@ class Writer:
                     file = open(self._folder / "signals" / f"{modality}.npy", "w+b")
                     self._tracks[modality] = _Track(modality, file, rule, signal.rate_hz, len(signal.channels))
                 track = self._tracks[modality]
-                track.append(number, signal, prepared.spans_s[modality], prepared.moments[modality])
+                track.append(number, prepared)
         names = (prepared.key, prepared.session, prepared.trial, prepared.start_time, prepared.subject)
         self._recordings.append(dict(zip((*_TEXT, "subject"), names, strict=True)))
         self._labels += [(number, x.name, x.start_s, x.stop_s, x.value) for x in prepared.labels]
+        self._sources += [(number, file) for file in prepared.sources]
 
     @property
     def num_recordings(self) -> int:
@@ -139,6 +141,8 @@ class Writer:
         index["label/name"] = np.array([label_names[n] for n in name], np.int32)
         for column, values in (("start_s", start_s), ("stop_s", stop_s), ("value", value)):
             index[f"label/{column}"] = np.array(values, np.float64)
+        index["source/recording"] = np.array([number for number, _ in self._sources], np.int32)
+        index["source/file"] = np.array([file for _, file in self._sources], dtype=np.str_)
         return index
 
 
@@ -151,7 +155,7 @@ class _Track:
         self._names: list[set[str]] = [set() for _ in range(num_channels)]  # seen of each channel
         self._units: set[str] = set()
         self._rows, self._good_s = 0, 0.0
-        self._entries: list[tuple[int, int, int, float]] = []  # recording, first row, rows, start_s
+        self._entries: list[tuple] = []  # recording, first row, rows, start_s, recorded_hz, digest
         self._spans: list[np.ndarray] = []
         self._moments: list[Moments] = []
         self._write_header()
@@ -167,11 +171,13 @@ class _Track:
             )
             raise DataError(key, "unit differs", remedy)
 
-    def append(self, recording: int, signal: Signal, spans_s: np.ndarray, moments: Moments) -> None:
+    def append(self, recording: int, prepared: Prepared) -> None:
+        signal, spans_s = prepared.signals[self._modality], prepared.spans_s[self._modality]
         self.file.write(np.ascontiguousarray(signal.samples_TC, np.float32).data)
-        self._entries.append((recording, self._rows, len(signal.samples_TC), signal.start_s))
+        recorded = prepared.recorded_hz[self._modality], prepared.digests[self._modality]
+        self._entries.append((recording, self._rows, len(signal.samples_TC), signal.start_s, *recorded))
         self._spans.append(spans_s)
-        self._moments.append(moments)
+        self._moments.append(prepared.moments[self._modality])
         self._rows += len(signal.samples_TC)
         self._good_s += float(np.diff(spans_s).sum())
         self._units.add(signal.unit)
@@ -195,7 +201,7 @@ class _Track:
         store.add_to_digest(digest, f"signals/{self._modality}", np.dtype("<f4"), (self._rows, len(self._names)))
         parts = [(*names[entry[0]], m) for entry, m in zip(self._entries, self._moments, strict=True)]
         rows_bytes = 4 * len(self._names)
-        for (_, start, length, _), (mean_C, std_C) in zip(self._entries, scales(self._rule, parts), strict=True):
+        for (_, start, length, *_), (mean_C, std_C) in zip(self._entries, scales(self._rule, parts), strict=True):
             for row in range(start, start + length, _ROWS):
                 self.file.seek(offset + row * rows_bytes)
                 chunk = self.file.read(min(_ROWS, start + length - row) * rows_bytes)
@@ -212,6 +218,8 @@ class _Track:
             "offset": np.zeros(num_recordings, np.int64),
             "length": np.zeros(num_recordings, np.int64),
             "start_s": np.zeros(num_recordings, np.float64),
+            "recorded_hz": np.zeros(num_recordings, np.float64),
+            "digest": np.zeros(num_recordings, "<U16"),
         }
         for recording, *values in self._entries:
             for column, value in zip(columns.values(), values, strict=True):

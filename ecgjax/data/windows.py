@@ -131,6 +131,16 @@ def _check_lengths(stores: Sequence[Store], data: config.Data, stride_s: float) 
             raise UserError(f"{told} s is shorter than a sample of {periods_s[period_s]}: give {period_s:g} s or more.")
 
 
+def recording_digests(stores: Sequence[Store], windows: Windows) -> set[str]:
+    """`Signal.digest` of every recorded signal the windows were cut from."""
+    found: set[str] = set()
+    for number, store in enumerate(stores):
+        recordings = np.unique(windows.recording[windows.store == number])
+        for modality in windows.rows:
+            found |= set(store.index[f"{modality}/digest"][recordings].tolist())
+    return found
+
+
 def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]:
     """Samples of one window, by modality."""
     return {m: round(data.window_s * stores[0].manifest["modalities"][m]["rate_hz"]) for m in data.modalities}

@@ -76,6 +76,7 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
 
     Those whose labels were met by a run it was started from are left out too; those whose signals alone were met there
     stay in, unless the model itself learns from signals alone: see `met_without_labels`.
+    People are known by their names, and by their recordings, whatever data set those are said to belong to now.
     """
     data, sets = model.experiment.data, {store.manifest["dataset"]["name"] for store in stores}
     excluded = tuple(s for s in data.split.exclude_subjects if s.partition("/")[0] in sets)  # else not to be found
@@ -83,7 +84,8 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
     windows = find_windows(stores, data, data.eval_stride_s)
     people = inherit.people_of(model.about)
     met = {*people.labelled, *(() if model.compiled.program.task.num_classes else people.unlabelled)}
-    seen = sorted(met & set(windows.subjects))
+    again = _with_recordings(stores, windows, model.about.get("recording_digests", []))
+    seen = sorted(met & set(windows.subjects) | again)
     unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
     if not len(unseen):
         raise UserError(
@@ -96,6 +98,17 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
 def met_without_labels(model: Model, windows: Windows) -> list[str]:
     """People of these windows whose signals a run met that the model was started from: scores are transductive."""
     return sorted(set(inherit.people_of(model.about).unlabelled) & set(windows.subjects))
+
+
+def _with_recordings(stores: Sequence[Store], windows: Windows, digests: Sequence[str]) -> set[str]:
+    """Subjects of windows from a recording with one of these digests."""
+    found: set[str] = set()
+    for number, store in enumerate(stores):
+        mine = np.flatnonzero(windows.store == number)
+        for modality in windows.rows:
+            known = np.isin(store.index[f"{modality}/digest"], digests)
+            found |= set(windows.subject[mine[known[windows.recording[mine]]]].tolist())
+    return found
 
 
 def with_labels(model: Model, windows: Windows) -> Windows:

@@ -103,6 +103,7 @@ class Prepared:
       moments: by modality, over the good spans.
       spans_s: by modality, good half-open spans (n, 2) in seconds on the recording's axis: every channel is good.
       dropped_s: by modality, seconds dropped by reason.
+      recorded_hz, digests: by modality, the rate and `Signal.digest` of what was recorded.
     """
 
     key: str
@@ -116,6 +117,9 @@ class Prepared:
     labels: tuple[Label, ...]
     dropped_s: dict[str, dict[str, float]]
     events: tuple[str, ...]
+    sources: tuple[str, ...]
+    recorded_hz: dict[str, float]
+    digests: dict[str, str]
 
 
 def check(config: Config) -> None:
@@ -178,6 +182,9 @@ def prepare_recording(recording: Recording, config: Config) -> Prepared:
         labels=recording.labels,
         dropped_s=dropped_s,
         events=tuple(events),
+        sources=recording.sources,
+        recorded_hz={m: recording.signals[m].rate_hz for m in signals},
+        digests={m: recording.signals[m].digest() for m in signals},
     )
 
 

@@ -21,6 +21,7 @@ from ecgjax.config import Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
+from ecgjax.data.windows import recording_digests
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
 from ecgjax.training import checkpoint, features, inherit, optim, workdir
@@ -268,7 +269,8 @@ def fingerprint(corpus: Corpus) -> dict[str, str]:
 
 def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
     """What a checkpoint says of itself: what it was trained on, and what it wants to be fed."""
-    data, first = this.experiment.data, this.corpus.stores[0].manifest
+    data, corpus, first = this.experiment.data, this.corpus, this.corpus.stores[0].manifest
+    sides = (corpus.windows.take(corpus.train), corpus.eval_windows.take(corpus.validation))
     return {
         "config": config.to_dict(this.experiment),
         "history": history,
@@ -280,5 +282,6 @@ def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
         "train_subjects": this.corpus.train_subjects,
         "validation_subjects": this.corpus.validation_subjects,
         "people": config.to_dict(this.people),
+        "recording_digests": sorted(set().union(*(recording_digests(corpus.stores, side) for side in sides))),
         "num_parameters": count_parameters(this.compiled.abstract.params),
     }
