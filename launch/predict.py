@@ -1,12 +1,18 @@
 """Class probabilities over time for one recording: a row a window as CSV, and a picture of the trace over the signal.
 
     python -m launch.predict --checkpoint=WORKDIR --input=FILE --out=FILE.csv
+    python -m launch.predict --checkpoint=WORKDIR --input=FILE --channels=V5 --out=FILE.csv
     python -m launch.predict --checkpoint=WORKDIR --input=trace.csv --rate_hz=256 --out=FILE.csv
 
-Opens WFDB (.hea, .dat), EDF and BDF, and text (.csv, .tsv, .txt; --rate_hz unless the file tells its rate). The
-signal is prepared as the model's training signals were. Dropped seconds are told; they have no rows.
+Opens WFDB (.hea, .dat, or a folder of them), EDF and BDF, and text (.csv, .tsv, .txt; --rate_hz unless the file tells
+its rate). Says which channel it read, in which unit and at which rate. The signal is prepared as the model's training
+signals were. Windows follow each other by --stride_s; one more ends with each good stretch, where there is a rest.
+Dropped seconds are told; they have no rows. A folder gives one CSV, and a picture a recording.
 """
 
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -16,8 +22,12 @@ from launch import cli
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "folder of the training run", required=True)
 INPUT = flags.DEFINE_string("input", None, "the recording", required=True)
 OUT = flags.DEFINE_string("out", None, "CSV to write; the picture goes beside it as PNG", required=True)
+CHANNELS = flags.DEFINE_list("channels", [], "channels to read, as II, or ecg:II,eda:GSR; empty goes by their names")
 RATE_HZ = flags.DEFINE_float("rate_hz", 0.0, "sampling rate of a text file without one", 0.0)
 STRIDE_S = flags.DEFINE_float("stride_s", 0.0, "seconds from one window to the next; 0 takes the window's length", 0.0)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace the CSV and the pictures where they exist")
+
+_OWN_FLAGS = {"channels": "--channels", "rate_hz": "--rate_hz", "root": "--input"}  # for fields of a reader's config
 
 
 def main() -> None:
@@ -30,17 +40,34 @@ def main() -> None:
     mesh.start(distributed=False)
     checkpoint = Path(CHECKPOINT.value)
     experiment = apply.read_experiment(checkpoint)
-    check_out(Path(OUT.value))
+    with own_flags():
+        dataset = reader(Path(INPUT.value), experiment.data.modalities)
+        pictures = check_out(Path(OUT.value), dataset.make().keys())
     experiment.mesh = Mesh()
     experiment.data.label.name, experiment.data.split.exclude_subjects = "", ()  # nothing to score, nobody to leave out
     with tempfile.TemporaryDirectory() as scratch:
-        store = prepare_one(checkpoint, Path(scratch) / "store", experiment.data)
+        with own_flags():
+            store = prepare_one(checkpoint, dataset, Path(scratch) / "store", experiment.data)
+        print(tell(store))
         model = apply.load(checkpoint, experiment)
-        predict(model, store, STRIDE_S.value or experiment.data.window_s)
+        predict(model, store, STRIDE_S.value or experiment.data.window_s, pictures)
 
 
-def check_out(out: Path) -> None:
-    """Refuses a place that would fail after the work, or cost a file the user has."""
+@contextlib.contextmanager
+def own_flags() -> Iterator[None]:
+    """Readers name fields of their config, as launch.prepare takes them; here those are flags of this script."""
+    from ecgjax.errors import UserError
+
+    try:
+        yield
+    except UserError as error:
+        fields = "|".join(_OWN_FLAGS)
+        told = re.sub(rf"--config\.dataset\.({fields})(\.\w+)?", lambda match: _OWN_FLAGS[match[1]], str(error))
+        raise UserError(told) from error
+
+
+def check_out(out: Path, keys: Sequence[str]) -> dict[str, Path]:
+    """The picture of each recording. Refuses a place that would fail after the work, or cost a file the user has."""
     from ecgjax.errors import UserError
 
     if out.suffix.lower() != ".csv":
@@ -50,9 +77,16 @@ def check_out(out: Path) -> None:
         raise UserError(f"--out={out}: {what}. Name a file in a folder that exists.")
     if out.absolute() == Path(INPUT.value).absolute():
         raise UserError(f"--out={out}: that is the input, which would be overwritten. Choose another name.")
+    pictures = {key: out.with_name(f"{out.stem}_{key.replace('/', '_')}.png") for key in keys}
+    if len(keys) == 1:
+        pictures = {keys[0]: out.with_suffix(".png")}
+    there = [path for path in (out, *pictures.values()) if path.exists()]
+    if there and not OVERWRITE.value:
+        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
+    return pictures
 
 
-def prepare_one(checkpoint: Path, folder: Path, data):
+def prepare_one(checkpoint: Path, dataset, folder: Path, data):
     """The input as a store of one recording, prepared as the model's training data were.
 
     Raises:
@@ -69,8 +103,6 @@ def prepare_one(checkpoint: Path, folder: Path, data):
     if not about["class_names"]:
         raise UserError(f"--checkpoint={checkpoint}: this run was not trained to classify. Name one that was.")
     steps = config.from_dict(preprocess.Config, about["preprocess"])
-    dataset = reader(Path(INPUT.value), RATE_HZ.value)
-    dataset.modalities = data.modalities
     manifest = prepare.prepare(prepare.Preparation(dataset=dataset, preprocess=steps, workers=1), folder, strict=True)
     store = open_store(folder)
     for modality, trained in about["modalities"].items():
@@ -79,7 +111,8 @@ def prepare_one(checkpoint: Path, folder: Path, data):
             fed = f"{modality} of {len(trained['channels'])} channel(s) at {trained['rate_hz']:g} Hz"
             raise UserError(
                 f"--input={INPUT.value}: the model reads {fed}; this has {len(given['channels'])} at "
-                f"{given['rate_hz']:g} Hz. Give a recording like those it was trained on: python -m launch.inspect."
+                f"{given['rate_hz']:g} Hz. Name as many with --channels, or give a recording like those it was "
+                "trained on: python -m launch.inspect."
             )
         longest_s = float((store.index[f"{modality}/span_stop_s"] - store.index[f"{modality}/span_start_s"]).max())
         if longest_s < data.window_s - 1e-6:
@@ -91,55 +124,110 @@ def prepare_one(checkpoint: Path, folder: Path, data):
     return store
 
 
-def reader(path: Path, rate_hz: float):
-    """The reader for a file, by its ending."""
+def reader(path: Path, modalities: Sequence[str]):
+    """The config of the reader for a file, by its ending."""
     from ecgjax.datasets import csv, edf, wfdb
     from ecgjax.errors import UserError
 
     if not path.exists() and not path.with_suffix(".hea").exists():
         raise UserError(f"--input={path}: no such file.")
+    asked = {"modalities": tuple(modalities), "channels": channels(modalities)}
     match path.suffix.lower():
         case ".edf" | ".bdf":
-            return edf.Config(root=str(path))
+            return edf.Config(root=str(path), **asked)
         case ".csv" | ".tsv" | ".txt":
-            return csv.Config(root=str(path), rate_hz=rate_hz)
+            return csv.Config(root=str(path), rate_hz=RATE_HZ.value, **asked)
         case ".hea" | ".dat" | "":
-            return wfdb.Config(root=str(path.with_suffix("")))
+            return wfdb.Config(root=str(path.with_suffix("")), **asked)
         case other:
             raise UserError(f"--input={path}: no reader for {other}. Give .hea, .dat, .edf, .bdf, .csv, .tsv or .txt.")
 
 
-def predict(model, store, stride_s: float) -> None:
+def channels(modalities: Sequence[str]):
+    """--channels by modality; a name without one is of the first that the model reads."""
+    from ecgjax.datasets.base_channels import MODALITIES, Channels
+    from ecgjax.errors import UserError
+
+    found: dict[str, tuple[str, ...]] = {}
+    for value in CHANNELS.value:
+        modality, colon, name = value.partition(":")
+        if not colon or modality not in MODALITIES:
+            modality, name = modalities[0], value
+        if modality not in modalities:
+            raise UserError(f"--channels={value}: the model reads {', '.join(modalities)}, and no {modality}.")
+        found[modality] = (*found.get(modality, ()), name)
+    return Channels(**found)
+
+
+def tell(store) -> str:
+    """Which channels were read, and what was met on the way."""
+    lines, events = [], dict(store.manifest["events"])
+    for modality, about in store.manifest["modalities"].items():
+        rates_hz = sorted({rate for rate in store.index[f"{modality}/recorded_hz"].tolist() if rate})
+        rates = ", ".join(f"{rate:g}" for rate in rates_hz)
+        lines.append(f"{modality}: channel {', '.join(about['channels'])}, unit {about['unit']}, {rates} Hz")
+    if events.pop("ecg_channel_guessed", 0):
+        lines.append("The channel was guessed: its name does not say that it is an ECG. Choose it with --channels.")
+    if events:
+        lines.append("met: " + ", ".join(f"{event} {count}" for event, count in events.items()))
+    return "\n".join(lines)
+
+
+def predict(model, store, stride_s: float, pictures: dict[str, Path]) -> None:
+    """Writes the table and the pictures, and prints their names."""
     import csv
 
     from ecgjax.data.staging import whole_file
     from ecgjax.data.windows import find_windows
-    from ecgjax.evaluation import apply, traces
+    from ecgjax.evaluation import apply
 
     data = model.experiment.data
-    windows = find_windows([store], data, stride_s)
+    windows = find_windows([store], data, stride_s, reach_ends=True)
     _, kept = apply.run(model, [store], windows, keep=len(windows))
-    classes, modality = model.about["class_names"], data.modalities[0]
-    picture = Path(OUT.value).with_suffix(".png")
-    with whole_file(OUT.value) as file:  # which has no name before the picture is there
+    modality, keys = data.modalities[0], store.index["key"].tolist()
+    drawn = sorted(set(windows.recording.tolist()))
+    with whole_file(OUT.value) as file:  # which has no name before the pictures are there
         rows = csv.writer(file)
-        rows.writerow(["recording", "start_s", "stop_s", *classes])
-        for i, start_s in enumerate(windows.start_s):
-            key = store.index["key"][windows.recording[i]]
-            rows.writerow(
-                [key, f"{start_s:g}", f"{start_s + data.window_s:g}", *map("{:.6f}".format, kept["probability"][i])]
-            )
-        traces.trace_png(
-            picture,
-            store.signals[modality][: store.index[f"{modality}/length"][0], 0],
-            store.manifest["modalities"][modality]["rate_hz"],
-            windows.start_s[windows.recording == 0],
-            data.window_s,
-            kept["probability"][windows.recording == 0],
-            classes,
-        )
+        rows.writerow(["recording", "start_s", "stop_s", *model.about["class_names"]])
+        for recording, start_s, chances in zip(windows.recording, windows.start_s, kept["probability"], strict=True):
+            times = seconds(start_s), seconds(start_s + data.window_s)
+            rows.writerow([keys[recording], *times, *map("{:.6f}".format, chances)])
+        for number in drawn:
+            mine = windows.recording == number
+            draw(pictures[keys[number]], model, store, number, windows.start_s[mine], kept["probability"][mine])
     dropped = sum(store.manifest["dropped"].get(modality, {}).values())
-    print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate\n{OUT.value}\n{picture}")
+    print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate")
+    if missing := sorted(pictures.keys() - {keys[number] for number in drawn}):
+        print(f"no good stretch of {data.window_s:g} s in: {', '.join(missing)}")
+    print("\n".join([OUT.value, *(str(pictures[keys[number]]) for number in drawn)]))
+
+
+def seconds(time_s: float) -> str:
+    """To the millisecond, without trailing zeros."""
+    return f"{time_s:.3f}".rstrip("0").rstrip(".")
+
+
+def draw(path: Path, model, store, number: int, start_s_N, probability_NC) -> None:
+    """The picture of one recording: the first channel of the first modality, and the trace over it."""
+    from ecgjax.evaluation import traces
+
+    modality = model.experiment.data.modalities[0]
+    about, index = store.manifest["modalities"][modality], store.index
+    first, length = (int(index[f"{modality}/{column}"][number]) for column in ("offset", "length"))
+    name = store.index["key"][number] if len(index["key"]) > 1 else Path(INPUT.value).name
+    channel = "" if about["channels"][0] == "mixed" else f" {about['channels'][0]}"
+    traces.trace_png(
+        path,
+        store.signals[modality][first : first + length, 0],
+        about["rate_hz"],
+        start_s_N,
+        model.experiment.data.window_s,
+        probability_NC,
+        model.about["class_names"],
+        signal_start_s=float(index[f"{modality}/start_s"][number]),
+        unit=about["unit"] if about["normalise"] == "NONE" else "z-score",
+        title=f"{name}: {modality}{channel}",
+    )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def launch(*calls):
 
 
 def write_recordings(folder):
-    """The same 30 s of ECG as WFDB, EDF and CSV."""
+    """The same 30 s of ECG as WFDB, EDF, BDF and CSV."""
     folder.mkdir()
     ecg_T = toy.ecg(30.0, 250.0)
     fixtures.write_wfdb(
@@ -43,8 +43,20 @@ def write_recordings(folder):
     )
     digital_RN = np.round(ecg_T * 6553.6).astype(int).reshape(30, 250)
     fixtures.write_edf(folder / "e.edf", [fixtures.EdfChannel("ECG II", digital_RN)])
+    wide = fixtures.EdfChannel("ECG II", 256 * digital_RN, digital=(-(2**23), 2**23 - 1))
+    fixtures.write_edf(folder / "b.bdf", [wide], "24BIT", bits=24)
     write_csv(folder / "c.csv", ecg_T)
     return folder
+
+
+def write_two(path):
+    """33 s of two leads, whose names do not say so."""
+    leads = [toy.ecg(33.0, 250.0, seed=i) * 6553.6 for i in (0, 1)]
+    signals = zip("XY", leads, strict=True)
+    fixtures.write_edf(
+        path, [fixtures.EdfChannel(n, np.round(ecg_T).astype(int).reshape(33, 250)) for n, ecg_T in signals]
+    )
+    return path
 
 
 def write_csv(path, ecg_T):
@@ -86,7 +98,7 @@ def test_from_prepare_to_predict(made):
     assert "6 subjects, 24 recordings" in prepared["out"] and f"report: {folder}/pretrain/report.html" in trained["out"]
     assert "HRV, forest" in crossed["out"] and f"report: {folder}/cross/report.html" in crossed["out"]
     checkpoint = f"--checkpoint={folder / 'cross' / 'fold_00'}"
-    inputs = {"w.hea": (), "e.edf": (), "c.csv": ("--rate_hz=250",)}
+    inputs = {"w.hea": (), "e.edf": (), "b.bdf": (), "c.csv": ("--rate_hz=250",)}
     predict = [
         ("launch.predict", checkpoint, f"--input={folder / 'recordings' / name}", f"--out={folder / name}.csv", *rate)
         for name, rate in inputs.items()
@@ -111,6 +123,24 @@ def test_from_prepare_to_predict(made):
     assert image.imread(folder / "e.edf.png").shape[:2] == (600, 1650)
     store, run = (json.loads(result["out"]) for result in results[-2:])
     assert store["num_subjects"] == 6 and run["classes"] == ["calm", "aroused"] and run["num_subjects"] == 3
+
+
+def test_predict_says_what_it_read_and_reaches_the_end(folder, tmp_path):
+    call = ("launch.predict", f"--checkpoint={folder / 'cross' / 'fold_00'}")
+    two, out, several = write_two(tmp_path / "two.edf"), tmp_path / "a.csv", tmp_path / "several"
+    for name in ("p", "q"):
+        ecg_T = np.round(200 * toy.ecg(20.0, 250.0)).astype(int)
+        fixtures.write_wfdb(several / "in", name, [fixtures.WfdbSignal("V5", ecg_T)])
+    guessed, chosen, many = launch(
+        (*call, f"--input={two}", f"--out={out}"),
+        (*call, f"--input={two}", f"--out={out}", "--channels=Y", "--overwrite"),
+        (*call, f"--input={several}", f"--out={tmp_path / 'b.csv'}"),
+    )
+    assert "ecg: channel X, unit mV, 250 Hz" in guessed["out"] and "was guessed" in guessed["out"], guessed
+    assert "ecg: channel Y, unit mV, 250 Hz" in chosen["out"] and "guessed" not in chosen["out"], chosen
+    assert [row["start_s"] for row in rows_of(out)] == ["0", "10", "20", "23"]
+    assert many["code"] == 0 and len(rows_of(tmp_path / "b.csv")) == 4, many
+    assert [p.name for p in sorted(tmp_path.glob("*.png"))] == ["a.png", "b_in_p.png", "b_in_q.png"]
 
 
 def refused(results, messages, untouched=()):
@@ -207,8 +237,9 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
     flat, short = tmp_path / "flat.csv", tmp_path / "short.csv"
     write_csv(flat, np.zeros(5000))
     write_csv(short, toy.ecg(6.0, 250.0))
-    (tmp_path / "x.abc").write_text("?")
-    (tmp_path / "file").write_text("?")
+    two = write_two(tmp_path / "two.edf")
+    for name in ("x.abc", "file", "old.csv", "seen.png"):
+        (tmp_path / name).write_text("?")
     checkpoint = f"--checkpoint={folder / 'cross' / 'fold_00'}"
 
     def predict(source, *flags, run=checkpoint, out=out):
@@ -220,8 +251,13 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
     cases = [
         ("was not trained to classify", predict(recordings / "e.edf", run=f"--checkpoint={folder / 'pretrain'}")),
         ("no reader for .abc. Give .hea", predict(tmp_path / "x.abc")),
-        ("none.edf: no such file.", predict(tmp_path / "none.edf")),
-        ("Give it with --rate_hz", predict(recordings / "c.csv")),
+        ("none.edf: no such file", predict(tmp_path / "none.edf")),
+        ("no sampling rate. Neither a column of times nor a '#' line tells it. Give it with --rate_hz.",
+         predict(recordings / "c.csv")),
+        ("'V9' is not among its channels: ECG II. Check --channels.", predict(recordings / "e.edf", "--channels=V9")),
+        ("this has 2 at 128 Hz. Name as many with --channels", predict(two, "--channels=X,Y")),
+        ("old.csv: exists. Choose another --out, or pass --overwrite", predict(two, out=tmp_path / "old.csv")),
+        ("seen.png: exists.", predict(two, out=tmp_path / "seen.csv")),
         ("--rate_hz", predict(recordings / "c.csv", "--rate_hz=-1")),
         ("--stride_s", predict(recordings / "e.edf", "--stride_s=-1")),
         ("flat.csv: none of 1 recordings is usable: no good signal", predict(flat, "--rate_hz=250")),
@@ -237,7 +273,8 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
         ("data.eval_stride_s=0.0: give a number above 0", evaluate("--config.data.eval_stride_s=0")),
     ]  # fmt: skip
     refused(launch(*(call for _, call in cases)), [message for message, _ in cases])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "flat.csv", "short.csv", "x.abc"]
+    left = ["file", "flat.csv", "old.csv", "seen.png", "short.csv", "two.edf", "x.abc"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == left and (tmp_path / "seen.png").read_text() == "?"
 
 
 @pytest.mark.slow

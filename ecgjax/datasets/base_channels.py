@@ -103,9 +103,9 @@ def common_unit(names: Sequence[str], units: Sequence[str], rates: Sequence[floa
     return first
 
 
-def was_guessed(modality: str, name: str) -> bool:
-    """Whether an ECG was picked though its name does not say that it is one."""
-    return modality == "ecg" and not _is_lead(name)
+def was_guessed(modality: str, name: str, wanted: Sequence[str]) -> bool:
+    """Whether an ECG was picked, and not asked for, though its name does not say that it is one."""
+    return modality == "ecg" and not wanted and not _is_lead(name)
 
 
 def _pick_ecg(names: Sequence[str], units: Sequence[str]) -> list[int]:

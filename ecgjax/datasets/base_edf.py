@@ -58,11 +58,12 @@ def read_edf(
     events = list(layout.events)
     found = {}
     for modality in modalities:
-        picked = base_channels.pick(modality, names, units, getattr(channels, modality, ()), path)
+        wanted = getattr(channels, modality, ())
+        picked = base_channels.pick(modality, names, units, wanted, path)
         if picked:
             places = [layout.places[i] for i in picked]
             found[modality] = _signal(layout, [signals[i] for i in picked], places, onsets_s)
-            events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, names[picked[0]])
+            events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, names[picked[0]], wanted)
     if not found:
         remedy = f"Its channels are {', '.join(names)}. Name one in --config.dataset.channels."
         raise DataError(path, f"no {' or '.join(modalities)} channel", remedy)

@@ -67,8 +67,8 @@ class Csv:
         layout = _read_layout(path)
         time = _time_column(layout, config.time, path)
         picked = _picked(layout, time, config, path)
-        wanted = sorted({i for indices in picked.values() for i in indices} | ({time} - {None}))
-        table = _read_columns(path, layout, wanted, time)
+        read = sorted({i for indices in picked.values() for i in indices} | ({time} - {None}))
+        table = _read_columns(path, layout, read, time)
         time_unit = "" if time is None else layout.columns[time][1]
         rate_hz, rows, events = _grid(path, layout, table.get(time), time_unit, config.rate_hz)
         signals = {}
@@ -76,7 +76,8 @@ class Csv:
             samples_TC = np.stack([table[i] for i in indices], axis=1)
             columns = [(name, unit or config.unit) for name, unit in (layout.columns[i] for i in indices)]
             signals[modality] = _signal(path, samples_TC, rate_hz, rows, columns)
-            events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, columns[0][0])
+            wanted = getattr(config.channels, modality, ())
+            events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, columns[0][0], wanted)
         subject = base_files.subject_of(config.subject, key.rpartition(".")[0] or key)
         return Recording(key, subject, signals, events=tuple(events), sources=(key,))
 

@@ -53,14 +53,14 @@ class Wfdb:
         header = base_wfdb.read_header(self._path(record))
         signals, events = {}, []
         for modality in self.config.modalities:
+            wanted = getattr(self.config.channels, modality, ())
             if lead and modality == "ecg":
                 picked = [base_wfdb.lead_names(header).index(lead)]
             else:
-                wanted = getattr(self.config.channels, modality, ())
                 picked = base_channels.pick(modality, header.names, header.units, wanted, header.path)
             if picked:
                 signals[modality] = base_wfdb.read_signal(header, picked)
-                events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, header.names[picked[0]])
+                events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, header.names[picked[0]], wanted)
         if not signals:
             wanted, present = " or ".join(self.config.modalities), ", ".join(header.names)
             remedy = f"Its channels are {present}. Name one in --config.dataset.channels."

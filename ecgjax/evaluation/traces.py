@@ -187,9 +187,10 @@ def trace_png(
             marker = {"marker": "o", "markersize": 3} if len(y) < 200 else {}
             chance.plot(x, y, color=colour, linewidth=1.4, label=classes[k], **marker)
         chance.axhline(1 / len(classes), color="#999999", linewidth=0.7, linestyle=(0, (2, 3)))
-        chance.set(ylim=(-0.03, 1.03), xlabel=axis_unit + "; grey: not predicted" * bool(gaps), ylabel="probability")
+        chance.set(ylim=(-0.03, 1.03), yticks=(0, 0.5, 1), title="probability")
+        chance.set(xlabel=axis_unit + "; grey: not predicted" * bool(gaps))
         if len(classes) == 2:
-            chance.set_ylabel(f"probability of\n{classes[1]}")
+            chance.set_title(f"probability of {classes[1]}")
         else:
             chance.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         with whole_file(path, "wb") as file:
