@@ -28,6 +28,8 @@ class Config:
     negative_slope: float = 0.2  # of LeakyReLU, after every convolution; code (the authors' figure draws a plain ReLU)
     dtype: base.Precision = base.Precision.FLOAT32  # code
 
+    may_differ = ("dtype",)
+
     def make(self) -> "ConvNet":
         """The encoder.
 
