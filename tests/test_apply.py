@@ -131,7 +131,7 @@ def test_a_store_of_more_channels_is_refused(model, store):
     ecg = other.manifest["modalities"]["ecg"]
     manifest = other.manifest | {"modalities": {"ecg": ecg | {"channels": ["II", "V5"]}}}
     with pytest.raises(UserError, match="ecg has 2 channels, the model was trained with 1"):
-        check_store(dataclasses.replace(other, manifest=manifest), model.about)
+        check_store(dataclasses.replace(other, manifest=manifest), model.about, model.about["modalities"])
 
 
 def test_another_gate_is_no_other_signal(model, tmp_path):
