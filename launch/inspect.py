@@ -178,7 +178,7 @@ def describe_origin(run: str) -> dict[str, Any]:
     try:
         found = checkpoint.describe(Path(run))
     except UserError:
-        return {"run": run, "now": "no longer there"}
+        return {"run": run, "now": "not found from here"}
     extra = found["extra"]
     facts = {"run": run, "step": found["step"], "task": task_of(extra["config"])}
     return facts | {"store": extra["config"]["data"]["store"], "num_subjects": len(extra["train_subjects"])}

@@ -168,7 +168,7 @@ def test_a_run_that_began_with_another_and_learnt_its_threshold(made, tmp_path):
         told = inspect.describe(tmp_path / "run", 10.0)["init_from"]
     finally:
         (made[0] / "moved").rename(made[0] / "run")
-    assert told == {"run": experiment.init_from, "now": "no longer there"}
+    assert told == {"run": experiment.init_from, "now": "not found from here"}
 
 
 @pytest.mark.parametrize(
