@@ -117,7 +117,11 @@ def test_from_prepare_to_predict(made):
         assert all(float(r["calm"]) + float(r["aroused"]) == pytest.approx(1, abs=2e-6) for r in rows)
     for rows in tables[1:]:  # the same signal whatever the format, but for rounding
         assert [float(r["calm"]) for r in rows] == pytest.approx([float(r["calm"]) for r in tables[0]], abs=0.02)
-    assert [row["start_s"] for row in rows_of(folder / "dense.csv")] == [f"{2.5 * i:g}" for i in range(9)]
+    dense = rows_of(folder / "dense.csv")
+    spans = [(f"{2.5 * i:g}", f"{2.5 * i + 10:g}") for i in range(9)]
+    assert [(row["start_s"], row["stop_s"]) for row in dense] == spans
+    calm = [float(row["calm"]) for row in dense]
+    assert calm[::4] == pytest.approx([float(r["calm"]) for r in tables[0]], abs=1e-5) and len(set(calm)) > 6
     from matplotlib import image
 
     assert image.imread(folder / "e.edf.png").shape[:2] == (600, 1650)
