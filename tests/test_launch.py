@@ -259,7 +259,7 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
         ("no sampling rate. Neither a column of times nor a '#' line tells it. Give it with --rate_hz.",
          predict(recordings / "c.csv")),
         ("'V9' is not among its channels: ECG II. Check --channels.", predict(recordings / "e.edf", "--channels=V9")),
-        ("this has 2 at 128 Hz. Name as many with --channels", predict(two, "--channels=X,Y")),
+        ("this has 2 at 120 Hz. Name as many with --channels", predict(two, "--channels=X,Y")),
         ("old.csv: exists. Choose another --out, or pass --overwrite", predict(two, out=tmp_path / "old.csv")),
         ("seen.png: exists.", predict(two, out=tmp_path / "seen.csv")),
         ("--rate_hz", predict(recordings / "c.csv", "--rate_hz=-1")),

@@ -13,6 +13,7 @@ from ecgjax.evaluation import protocols
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
 from ecgjax.training import checkpoint, loop
+from launch import overrides
 from tests import tiny
 from tests.stores import memory_store
 
@@ -249,34 +250,18 @@ def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tm
     assert told == [(f"fold {i + 1} of 6", 5 - i, i == 0) for i in range(6)]
 
 
-def set_label(experiment):
-    experiment.data.label.name = ""
-
-
-def set_folds(experiment):
-    experiment.data.split.num_folds = 7
-
-
-def set_stride(experiment):
-    experiment.data.eval_stride_s = 0.0
-
-
-def set_classes(experiment):
-    experiment.data.label.classes = (1,)
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("field", "text", "message"),
     [
-        (set_label, "data.label.name is empty: cross-validation scores labels"),
-        (set_folds, "data.split.num_folds=7, but there are only 6 subjects. Take 6 or fewer"),
-        (set_stride, "data.eval_stride_s=0.0: give a number above 0"),
-        (set_classes, r'"condition" by rule CLASS leaves 1 class\(es\)'),
+        ("data.label.name", "", "data.label.name is empty: cross-validation scores labels"),
+        ("data.split.num_folds", "7", "data.split.num_folds=7, but there are only 6 subjects. Take 6 or fewer"),
+        ("data.eval_stride_s", "0", "data.eval_stride_s=0.0: give a number above 0"),
+        ("data.label.classes", "(1,)", r'"condition" by rule CLASS leaves 1 class\(es\)'),
     ],
 )
-def test_what_cannot_be_cross_validated_is_told_before_anything_is_written(experiment, tmp_path, change, message):
+def test_what_cannot_be_cross_validated_is_told_before_anything_is_written(experiment, tmp_path, field, text, message):
     wrong = copy.deepcopy(experiment)
-    change(wrong)
+    overrides.put(wrong, field, text)
     with pytest.raises(UserError, match=message):
         cross_validate(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ from test_metrics import made_up
 from ecgjax.evaluation import metrics, report, tables
 from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.report import Attention, Reconstruction, write_report
-from ecgjax.evaluation.traces import learning_curves, token_times_s, trace_png
+from ecgjax.evaluation.traces import learning_curves, token_times_s
 from ecgjax.models import conv_transformer
 from ecgjax.models.base import Activation
 from tests import tiny
@@ -277,27 +277,3 @@ def test_curves_need_two_finite_points_and_leave_out_the_learning_rate():
     parts = [row | {"validation/accuracy": 0.5, "validation/accuracy/noise": 0.5} for row in CURVES]
     svg = learning_curves(parts)
     assert ">loss<" in svg and ">accuracy<" in svg and "learning rate" not in svg and "noise" not in svg
-
-
-@pytest.mark.parametrize("told", [{}, {"unit": "z-score", "title": "night.edf", "signal_start_s": 0.0}])
-@pytest.mark.parametrize("num_classes", [2, 4])
-def test_nothing_of_a_trace_is_cut_off(tmp_path, num_classes, told):
-    signal_T, start_s_N = np.abs(np.sin(np.arange(800) / 5)), np.arange(9) * 10.0
-    probability_NC = np.full((9, num_classes), 1 / num_classes)
-    names = ("rest", "amusement after a film", "stress", "other")[:num_classes]
-    trace_png(tmp_path / "trace.png", signal_T, 8.0, start_s_N, 10.0, probability_NC, names, **told)
-    from matplotlib import image
-
-    ink_HW = image.imread(tmp_path / "trace.png")[:, :, :3].min(axis=2) < 0.9
-    assert ink_HW.any() and not (ink_HW[:4].any() or ink_HW[-4:].any() or ink_HW[:, :4].any() or ink_HW[:, -4:].any())
-
-
-@pytest.mark.parametrize(("seconds", "num_classes"), [(30, 2), (30, 3), (4000, 2)])
-def test_trace_is_a_png_whatever_the_length(tmp_path, seconds, num_classes):
-    signal_T = np.sin(np.arange(seconds * 20) / 3)
-    start_s_N = np.array([0.0, 5.0, 20.0])
-    probability_NC = np.full((3, num_classes), 1 / num_classes)
-    names = ("rest", "cost in $\\x$", "c")[:num_classes]
-    trace_png(tmp_path / "trace.png", signal_T, 20.0, start_s_N, 5.0, probability_NC, names, unit="mV")
-    assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")
-    assert [f.name for f in tmp_path.iterdir()] == ["trace.png"]
