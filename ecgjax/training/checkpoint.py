@@ -10,7 +10,8 @@ the folder its final name, and only then deletes older steps. A kill anywhere le
 import contextlib
 import json
 import logging as std_logging
-from collections.abc import Collection, Iterator, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ from ecgjax.training import mesh as meshes
 FOLDER = steps.FOLDER
 describe = steps.describe
 _STATE = "state"  # name of the tree inside a step folder
-# What a full disk, a vanished folder or a lost host raise from Orbax's and TensorStore's background threads.
-_SAVE_ERRORS = (OSError, ValueError, RuntimeError)
+# What a full disk, a vanished folder or a lost host raise from Orbax's and TensorStore's background threads, and ours.
+_SAVE_ERRORS = (OSError, ValueError, RuntimeError, UserError)
 
 
 class Restored(NamedTuple):
@@ -159,6 +160,9 @@ class Checkpoints:
                 raise
             if kind is not UserError:  # which may be this same one
                 logging.error("%s", error)
+        finally:
+            if jax.process_index() == 0:
+                steps.clear_half_written(self._folder)
 
     def _write_record(self) -> None:
         """Called by Orbax on process 0, in its thread, when all files are written but the folder is not yet named."""
@@ -237,8 +241,22 @@ def _placed(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 
 def _hush_orbax() -> None:
-    """Orbax's threads log the traceback of every error that we also get raised, hundreds of lines for a full disk."""
+    """Silences what Orbax's threads say of an error that we also get raised, hundreds of lines for a full disk.
+
+    They log its traceback; and TensorStore's report what they did to an event loop that is closed by then, whose every
+    refusal goes to `sys.unraisablehook`.
+    """
     logging.get_absl_logger().addFilter(_is_not_orbax_error)
+    if not isinstance(sys.unraisablehook, _ButClosedLoops):
+        sys.unraisablehook = _ButClosedLoops(sys.unraisablehook)
+
+
+class _ButClosedLoops(NamedTuple):
+    show: Callable[[Any], None]
+
+    def __call__(self, unraisable: Any) -> None:
+        if unraisable.exc_type is not RuntimeError or str(unraisable.exc_value) != "Event loop is closed":
+            self.show(unraisable)
 
 
 def _is_not_orbax_error(record: std_logging.LogRecord) -> bool:
@@ -263,7 +281,8 @@ def _saving(path: Path) -> Iterator[None]:
         yield
     except _SAVE_ERRORS as error:
         reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
+        full = any(words in str(error) for words in ("No space left", "File too large", "Disk quota", "disk is full"))
         raise UserError(
-            f"{path}: a checkpoint could not be written ({reason}). Earlier checkpoints are intact: "
-            "free disk space or mend the permissions, then start the same command again."
+            f"{path}: a checkpoint could not be written ({'the disk is full' if full else reason}). Earlier ones are "
+            "intact: free disk space or mend the permissions, then start the same command again."
         ) from error

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ecgjax.errors import DataError, UserError
 from ecgjax.training import digest
 
 FOLDER = "checkpoints"  # in the run's folder
+_HALF_WRITTEN = "*.orbax-checkpoint-tmp*"
 _DAMAGED = ".damaged"  # appended to the name of a step that must not be used
 
 
@@ -141,11 +143,22 @@ def newest_intact(folder: Path) -> int | None:
 
 def tidy(folder: Path) -> None:
     """Clears what a kill left: half-written steps, and half-deleted ones unless there is no other step."""
-    for path in folder.glob("*.orbax-checkpoint-tmp*"):
+    for path in folder.glob(_HALF_WRITTEN):
         shutil.rmtree(path)
     readable = read_records(folder)
     for step in set(numbers(folder)) - set(readable) if readable else ():
         _set_aside(folder / str(step))
+
+
+def clear_half_written(folder: Path) -> None:
+    """Removes what a failed save left; the threads that wrote it may still put files there for a moment."""
+    for _ in range(10):
+        half = list(folder.glob(_HALF_WRITTEN))
+        if not half:
+            break
+        for path in half:
+            shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.3)
 
 
 def none_left(folder: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from absl import logging
 
 from ecgjax import __version__, config
-from ecgjax.data.staging import whole_file
+from ecgjax.data.staging import disk_errors, whole_file
 from ecgjax.errors import UserError
 from ecgjax.training import mesh as meshes
 
@@ -119,9 +119,10 @@ def _lock(workdir: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             logging.warning("%s: cannot be locked (%s); start no second run there.", workdir, error.strerror)
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with disk_errors(workdir / LOCK):
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield
 
 
