@@ -2,7 +2,7 @@
 
 Measured on CPU with seeds 0, 1, 2 of people, split and weights. Calm against aroused over subjects, AUROC pooled over
 two folds: 0.758, 0.775, 0.793; with shuffled labels: 0.504, 0.508, 0.503. Masked pre-training, share of the hidden
-power explained in people it did not see: 0.236, 0.175, 0.322.
+power explained in people it did not see: 0.236, 0.175, 0.322; 0.955 where nothing is hidden.
 
 Each runs as `python -m tests.test_learns WHAT FOLDER` on one device: eight pretended ones take ten times as long.
 """
@@ -61,7 +61,7 @@ def hidden(folder):
 
 
 @pytest.mark.parametrize(
-    ("what", "low", "high"), [("true", 0.65, 1.0), ("shuffled", 0.35, 0.65), ("hidden", 0.05, 1.0)]
+    ("what", "low", "high"), [("true", 0.65, 1.0), ("shuffled", 0.35, 0.65), ("hidden", 0.05, 0.6)]
 )
 def test_what_is_there_is_learnt_and_nothing_else(tmp_path, what, low, high):
     command = [sys.executable, "-m", "tests.test_learns", what, str(tmp_path)]
