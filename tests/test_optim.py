@@ -105,11 +105,14 @@ def test_equals_pytorch_step_by_step(optimizer, name, options, weight_decay):
 @pytest.mark.parametrize("optimizer", Optimizer)
 def test_decay_acts_on_kernels_alone(optimizer):
     params, grad = trees(2, np.float32)
+    for tree in (params, grad):
+        tree["head"]["norm"] = {"scale": np.ones(2, np.float32)}
     with_decay, without = (run(Optim(optimizer=optimizer, weight_decay=d), params, [grad] * 5)[0][-1] for d in (0.5, 0))
     for root, layer in (("encoder", "dense"), ("head", "out")):
         decayed, plain = with_decay[root][layer], without[root][layer]
         np.testing.assert_array_equal(decayed["bias"], plain["bias"])
         assert (np.abs(decayed["kernel"] - plain["kernel"]) > 1e-3).any()
+    np.testing.assert_array_equal(with_decay["head"]["norm"]["scale"], without["head"]["norm"]["scale"])
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

@@ -151,9 +151,17 @@ def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     this = pretrained[0]
     state = this.compiled.init(jax.random.key(0))
     ids = looks.some_windows(this, 3)
-    found = looks.attention(this.compiled, state, this.corpus, this.experiment.data, ids, "abc")
+
+    def look():
+        return looks.attention(this.compiled, state, this.corpus, this.experiment.data, ids, "abc")
+
+    found = look()
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
     assert (found.weight_KHL > 0).all() and (found.weight_KHL.sum(-1) < 1).all(), "CLS looks at itself too"
+    # With another CLS, the tokens of the only layer share out their looks at each other as before; CLS does not.
+    state.params["encoder"]["cls"] *= 50
+    shares = [x.weight_KHL / x.weight_KHL.sum(-1, keepdims=True) for x in (found, look())]
+    assert np.abs(shares[0] - shares[1]).max() > 0.01
 
 
 def test_a_reconstruction_stands_beside_the_signal_with_its_hidden_spans(pretrained):
