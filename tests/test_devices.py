@@ -117,19 +117,23 @@ def test_a_run_is_resumed_on_other_devices(alone, run_module, store, tmp_path):
     assert checkpoint.describe(alone)["latest"] == 6 and rows(alone) == before
 
 
+def start_two(store, workdir):
+    """With one device each."""
+    return processes.start_two("-m", "launch.train", "--distributed", *flags(store, workdir), JAX_NUM_CPU_DEVICES="1")
+
+
 @pytest.mark.slow
 def test_two_processes_stop_together_where_another_run_holds_the_folder(store, tmp_path):
     with (tmp_path / "lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (first, said), (second, also_said) = run_two(flags(store, tmp_path), timeout_s=120)
+        (first, _, said), (second, _, also_said) = processes.finish(start_two(store, tmp_path), timeout_s=120)
     assert (first, second) == (2, 2), said[-3000:] + also_said[-3000:]
     assert "in use by another run" in said and "process 0 could not go on" in also_said
 
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_course_and_one_can_go_on(alone, run_module, store, tmp_path):
-    pair = processes.start_two("-m", "launch.train", "--distributed", *flags(store, tmp_path), JAX_NUM_CPU_DEVICES="1")
-    (first, _, said), (second, _, also_said) = processes.finish(pair)
+    (first, _, said), (second, _, also_said) = processes.finish(start_two(store, tmp_path))
     assert (first, second) == (0, 0), said[-3000:] + also_said[-3000:]
     assert "step 6/6" in said and "step" not in also_said
     assert (tmp_path / "report.html").exists()

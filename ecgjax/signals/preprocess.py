@@ -246,7 +246,7 @@ def resampling_factors(rate_hz: float, resample_hz: float, duration_s: float) ->
     return None
 
 
-def resample(x_T: Float[np.ndarray, "T"], up: int, down: int) -> Float[np.ndarray, "t"]:
+def resample(x_T: Float[np.ndarray, " T"], up: int, down: int) -> Float[np.ndarray, " t"]:
     """`scipy.signal.resample_poly` along a line through the ends, so that an offset makes no step there."""
     if up == down or len(x_T) == 0:
         return x_T
@@ -255,7 +255,7 @@ def resample(x_T: Float[np.ndarray, "T"], up: int, down: int) -> Float[np.ndarra
     return signal.resample_poly(x_T, up, down, padtype="line")
 
 
-def butterworth(x_T: Float[np.ndarray, "T"], steps: Steps) -> Float[np.ndarray, "T"]:
+def butterworth(x_T: Float[np.ndarray, " T"], steps: Steps) -> Float[np.ndarray, " T"]:
     """`scipy.signal.sosfiltfilt` with its usual odd padding, or as much of it as a short signal has samples for."""
     if not (steps.low_hz or steps.high_hz) or len(x_T) == 0:
         return x_T

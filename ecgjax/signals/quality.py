@@ -89,7 +89,7 @@ class Gate:
 
 
 def raw_faults(
-    x_T: Float[np.ndarray, "T"], rate_hz: float, gate: Gate, unit_known: bool = True
+    x_T: Float[np.ndarray, " T"], rate_hz: float, gate: Gate, unit_known: bool = True
 ) -> dict[Reason, Int[np.ndarray, "n 2"]]:
     """Half-open sample spans of the faults of one channel. Bridges them in `x_T`, in place."""
     if len(x_T) == 0:
@@ -152,7 +152,7 @@ def _bursts(x_T: np.ndarray, rate_hz: float, gate: Gate, unit_known: bool, fault
 
 
 def judge(
-    y_T: Float[np.ndarray, "T"], code_T: UInt8[np.ndarray, "T"], rate_hz: float, gate: Gate, unit_known: bool = True
+    y_T: Float[np.ndarray, " T"], code_T: UInt8[np.ndarray, " T"], rate_hz: float, gate: Gate, unit_known: bool = True
 ) -> None:
     """Adds to `code_T`, in place, the segments of the filtered channel `y_T` that hold no usable signal.
 
@@ -206,8 +206,8 @@ def _heartless(y_T, beats, prominence_B, rate_hz, gate, first, good_S) -> dict[R
 
 
 def find_beats(
-    y_T: Float[np.ndarray, "T"], good_T: Bool[np.ndarray, "T"], rate_hz: float
-) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"], Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
+    y_T: Float[np.ndarray, " T"], good_T: Bool[np.ndarray, " T"], rate_hz: float
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
     """Where the slope's energy peaks, whatever the polarity; for judging quality, not for measuring intervals.
 
     Returns:
@@ -234,8 +234,8 @@ def find_beats(
 
 
 def beat_similarity(
-    y_T: Float[np.ndarray, "T"], beats: Int[np.ndarray, "n"], rate_hz: float
-) -> tuple[Int[np.ndarray, "k"], Float[np.ndarray, "k"]]:
+    y_T: Float[np.ndarray, " T"], beats: Int[np.ndarray, " n"], rate_hz: float
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Correlation of each beat with the second most similar of its neighbours.
 
     Returns:

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Int
 NO_SPANS = np.zeros((0, 2), np.int64)
 
 
-def runs(mask_T: Bool[np.ndarray, "T"]) -> Int[np.ndarray, "n 2"]:
+def runs(mask_T: Bool[np.ndarray, " T"]) -> Int[np.ndarray, "n 2"]:
     """Half-open spans in which the mask is true."""
     if not mask_T.any():
         return NO_SPANS
@@ -26,7 +26,7 @@ def union(*spans: np.ndarray) -> np.ndarray:
     return np.stack([every[opens, 0], reach[np.append(opens[1:], True)]], axis=1)
 
 
-def bridge(x_T: Float[np.ndarray, "T"], spans: Int[np.ndarray, "n 2"]) -> None:
+def bridge(x_T: Float[np.ndarray, " T"], spans: Int[np.ndarray, "n 2"]) -> None:
     """Replaces disjoint spans by straight lines between their neighbours (at the ends: by the one neighbour; or 0)."""
     if len(spans) == 0:
         return
@@ -42,7 +42,7 @@ def bridge(x_T: Float[np.ndarray, "T"], spans: Int[np.ndarray, "n 2"]) -> None:
     x_T[at] = np.repeat(left, length) + np.repeat((right - left) / (length + 1), length) * step
 
 
-def block_starts(length: int, block: float) -> Int[np.ndarray, "b"]:
+def block_starts(length: int, block: float) -> Int[np.ndarray, " b"]:
     """First samples of consecutive blocks; a rest shorter than half a block belongs to the last one."""
     block = max(block, 1.0)
     return np.round(np.arange(max(1, int(length / block + 0.5))) * block).astype(np.int64)
