@@ -61,6 +61,11 @@ def define_config_flag(
     return holder
 
 
+def define_distributed_flag() -> flags.FlagHolder:
+    """Defines --distributed, for `training.mesh.start`."""
+    return flags.DEFINE_bool("distributed", False, "join the other hosts' processes (Slurm, GKE and TPU pods)")
+
+
 def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:
     """Parses the flags, calls `main` and exits. `arguments` names what `main` takes from the command line, in order."""
     if {"--help", "-help", "-h", "--helpshort"} & set(sys.argv[1:]):

@@ -5,7 +5,7 @@
 
 Every fold is an ordinary run in WORKDIR/fold_NN; run the command again to go on after a stop. The split is by whole
 subjects unless --config.data.split.protocol=window asks for a paper's optimistic one. Writes predictions.npz,
-results.json, results.md and report.html.
+results.json, results.md and report.html. On several hosts, start the same command on each with --distributed.
 """
 
 from pathlib import Path
@@ -16,17 +16,18 @@ from launch import cli
 
 CONFIG = cli.define_config_flag()
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this cross-validation", required=True)
+DISTRIBUTED = cli.define_distributed_flag()
 
 
 def main() -> None:
     from ecgjax.evaluation import protocols, summary
     from ecgjax.training import mesh
 
-    mesh.start(distributed=False)
+    mesh.start(DISTRIBUTED.value)
     folder = Path(WORKDIR.value)
     found = protocols.cross_validate(CONFIG.value, folder)
     table, report = summary.report_cross_validation(CONFIG.value, found, folder)
-    print(f"\n{table}\n\nreport: {report}")
+    mesh.on_first(lambda: print(f"\n{table}\n\nreport: {report}"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 The config is that of the run; any field can be overridden. People the model was trained or selected on are left out
 and told, by their names, and by their recordings wherever those lie now. Writes report.html, predictions.npz,
-results.json and results.md, and prints the scores with their intervals.
+results.json and results.md, and prints the scores with their intervals. On several hosts, start the same command on
+each with --distributed.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from launch import cli
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "folder of the training run", required=True)
 OUT = flags.DEFINE_string("out", None, "folder for predictions, results and report", required=True)
 CONFIG = cli.define_config_flag("another config than the run's own", from_flag="checkpoint")
+DISTRIBUTED = cli.define_distributed_flag()
 
 
 def main() -> None:
@@ -25,7 +27,7 @@ def main() -> None:
     from ecgjax.evaluation import apply, summary
     from ecgjax.training import mesh
 
-    mesh.start(distributed=False)
+    mesh.start(DISTRIBUTED.value)
     out = Path(OUT.value)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out}: that is a file. Name a folder, or one that is yet to be made.")
@@ -35,7 +37,8 @@ def main() -> None:
         check_store(store, model.about, model.about["modalities"])
     windows, left_out = apply.find_unseen(model, stores)
     windows = apply.with_labels(model, windows)
-    print(summary.report_evaluation(model, stores, windows, left_out, out))
+    told = summary.report_evaluation(model, stores, windows, left_out, out)
+    mesh.on_first(lambda: print(told))
 
 
 if __name__ == "__main__":

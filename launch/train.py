@@ -15,7 +15,7 @@ from launch import cli
 
 CONFIG = cli.define_config_flag()
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run", required=True)
-DISTRIBUTED = flags.DEFINE_bool("distributed", False, "join the other hosts' processes (Slurm, GKE and TPU pods)")
+DISTRIBUTED = cli.define_distributed_flag()
 
 
 def main() -> None:
@@ -24,7 +24,8 @@ def main() -> None:
 
     mesh.start(DISTRIBUTED.value)
     this, state = loop.run(CONFIG.value, Path(WORKDIR.value))
-    print(f"report: {summary.report_run(this, state)}")
+    path = summary.report_run(this, state)
+    mesh.on_first(lambda: print(f"report: {path}"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tests import processes, tiny
 # First rules win: the widest arrays are split, the encoder's other matrices lie where they are used.
 RULES = (("mlp_in/kernel", ("fsdp", "tensor")), ("mlp_out/kernel", ("tensor", "fsdp")), ("qkv/kernel", ("fsdp",)))
 GRID = ("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.mesh.tensor=2", f"--config.mesh.rules={RULES}")
+HALVES = ("--config.mesh.data=1", "--config.mesh.tensor=2", f"--config.mesh.rules={RULES}")
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +118,10 @@ def test_a_run_is_resumed_on_other_devices(alone, run_module, store, tmp_path):
     assert checkpoint.describe(alone)["latest"] == 6 and rows(alone) == before
 
 
-def start_two(store, workdir):
+def start_two(store, workdir, *more):
     """With one device each."""
-    return processes.start_two("-m", "launch.train", "--distributed", *flags(store, workdir), JAX_NUM_CPU_DEVICES="1")
+    call = ("-m", "launch.train", "--distributed", *flags(store, workdir, *more))
+    return processes.start_two(*call, JAX_NUM_CPU_DEVICES="1")
 
 
 @pytest.mark.slow
@@ -132,8 +134,10 @@ def test_two_processes_stop_together_where_another_run_holds_the_folder(store, t
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_same_course_and_one_can_go_on(alone, run_module, store, tmp_path):
-    (first, _, said), (second, _, also_said) = processes.finish(start_two(store, tmp_path))
+@pytest.mark.parametrize("more", [(), HALVES], ids=["data=2", "tensor=2"])
+def test_two_processes_take_the_same_course_and_one_can_go_on(alone, run_module, store, tmp_path, more):
+    """With the batch dealt to them, and with the same rows on both, which hold halves of the wide layers."""
+    (first, _, said), (second, _, also_said) = processes.finish(start_two(store, tmp_path, *more))
     assert (first, second) == (0, 0), said[-3000:] + also_said[-3000:]
     assert "step 6/6" in said and "step" not in also_said
     assert (tmp_path / "report.html").exists()

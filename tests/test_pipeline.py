@@ -60,7 +60,7 @@ def test_processes_share_the_same_global_batch(toy, count):
     gather, windows, data = toy
     order = pipeline.training_order(windows, np.arange(len(windows)), data, 0)
     whole = TrainSource(gather, order, 8, 20)[13]
-    parts = [TrainSource(gather, order, 8, 20, index, count)[13] for index in range(count)]
+    parts = [TrainSource(gather, order, 8, 20, rows)[13] for rows in np.split(np.arange(8), count)]
     np.testing.assert_array_equal(np.concatenate([p["window"] for p in parts]), whole["window"])
     np.testing.assert_array_equal(np.concatenate([p["signals"]["ecg"] for p in parts]), whole["signals"]["ecg"])
 

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import grain
@@ -173,21 +174,20 @@ class Gather:
 
 @dataclasses.dataclass(frozen=True)
 class TrainSource:
-    """Batch k of training: this process's rows of the global batch."""
+    """Batch k of training; of the global batch, the rows that this process supplies."""
 
     gather: Callable[[np.ndarray], dict[str, Any]]  # a Gather, or what stands for one
     order: Order
     batch_size: int
     num_steps: int
-    process_index: int = 0
-    process_count: int = 1
+    rows: np.ndarray | EllipsisType = ...
 
     def __len__(self) -> int:
         return self.num_steps
 
     def __getitem__(self, k: int) -> dict[str, Any]:
         ids = self.order[k * self.batch_size : (k + 1) * self.batch_size]
-        mine = np.split(ids, self.process_count)[self.process_index]
+        mine = ids[self.rows]
         return self.gather(mine) | {"weight": np.ones(len(mine), np.float32)}
 
 
@@ -198,8 +198,7 @@ class EvalSource:
     gather: Callable[[np.ndarray], dict[str, Any]]
     ids: np.ndarray
     batch_size: int
-    process_index: int = 0
-    process_count: int = 1
+    rows: np.ndarray | EllipsisType = ...
 
     def __len__(self) -> int:
         return -(-len(self.ids) // self.batch_size)
@@ -209,8 +208,7 @@ class EvalSource:
         weight = np.zeros(self.batch_size, np.float32)
         weight[: len(ids)] = 1.0
         ids = np.concatenate([ids, np.full(self.batch_size - len(ids), ids[0])])
-        mine, weight = (np.split(x, self.process_count)[self.process_index] for x in (ids, weight))
-        return self.gather(mine) | {"weight": weight}
+        return self.gather(ids[self.rows]) | {"weight": weight[self.rows]}
 
 
 def make_gather(stores: Sequence[Store], windows: Windows, data: config.Data) -> Gather:

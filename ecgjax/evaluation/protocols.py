@@ -21,6 +21,7 @@ from ecgjax.errors import UserError
 from ecgjax.evaluation import baselines
 from ecgjax.evaluation.predictions import Predictions, concatenate
 from ecgjax.training import checkpoint, inherit, loop, workdir
+from ecgjax.training import mesh as meshes
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.progress import Part, tell
@@ -115,14 +116,14 @@ def _fold(experiment: Experiment, number: int) -> Experiment:
 
 def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path, part: Part) -> Predictions:
     kept = folder / _KEPT
-    if kept.exists():
+    if meshes.agree(kept.exists()):
         workdir.check_same(folder, experiment)
         loop.same_stores(folder, checkpoint.describe(folder)["extra"]["stores"], corpus)
         tell(f"{part.name}: tested before")
         return Predictions.load(kept)
     this, state = loop.run(experiment, folder, part)
     predictions = test(this, state, this.corpus.test)
-    predictions.save(kept)
+    meshes.on_first(lambda: predictions.save(kept))
     return predictions
 
 

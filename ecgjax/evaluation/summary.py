@@ -21,6 +21,7 @@ from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
+from ecgjax.training import mesh as meshes
 from ecgjax.training.loop import Run
 from ecgjax.training.progress import tell
 from ecgjax.training.state import State
@@ -31,7 +32,8 @@ def report_run(this: Run, state: State) -> Path:
     """Writes report.html into the run's folder: learning curves, what it made of windows, where it looks."""
     tell("report")
     path, looked = this.folder / "report.html", looks.of_run(this, state)
-    if jax.process_index() == 0:
+
+    def write() -> None:
         report.write_report(
             path,
             title=f"{this.folder.name}: {type(this.compiled.program.task).__name__}",
@@ -40,6 +42,8 @@ def report_run(this: Run, state: State) -> Path:
             curves=_curves(this.folder),
             **looked,
         )
+
+    meshes.on_first(write)
     return path
 
 
@@ -47,19 +51,22 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
     """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
     tell("report: intervals, figures, a look at some windows")
     facts, rows = _facts(experiment, found.corpus, " in fold 0"), tables.compare(found.predictions)
-    curves = [row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)]
-    path = folder / "report.html"
-    report.write_report(
-        path,
-        title=f"{folder.name}: {experiment.data.label.name}",
-        run=facts,
-        data=_manifests(found.corpus),
-        curves=curves,
-        predictions=found.predictions,
-        notes=_doubts(found),
-        **looks.of_fold_0(experiment, found, folder / "fold_00"),
-    )
-    _write_scores(folder, facts, found.predictions, rows)
+    path, looked = folder / "report.html", looks.of_fold_0(experiment, found, folder / "fold_00")
+
+    def write() -> None:
+        report.write_report(
+            path,
+            title=f"{folder.name}: {experiment.data.label.name}",
+            run=facts,
+            data=_manifests(found.corpus),
+            curves=[row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)],
+            predictions=found.predictions,
+            notes=_doubts(found),
+            **looked,
+        )
+        _write_scores(folder, facts, found.predictions, rows)
+
+    meshes.on_first(write)
     return tables.format_table(rows), path
 
 
@@ -123,8 +130,10 @@ def report_evaluation(
         model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
         predictions = {MODEL: model_predictions} | _baselines_within(model, stores, windows)
     rows = tables.compare(predictions) if predictions else ()
-    with staging.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def write() -> None:
+        with staging.disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         report.write_report(
             folder / "report.html",
             title=f"{folder.name}: evaluation",
@@ -134,11 +143,13 @@ def report_evaluation(
         )
         if predictions:
             _write_scores(folder, facts, predictions, rows)
-            told += f"\n\n{tables.format_table(rows)}"
         else:
             _write_json(folder / "results.json", {"run": facts, "scores": scores})
-            told += "".join(f"\n{name:20} {value:.4f}" for name, value in scores.items())
-    return f"{told}\n\nreport: {folder / 'report.html'}"
+
+    meshes.on_first(write)
+    table = "".join(f"\n{name:20} {value:.4f}" for name, value in scores.items())
+    table = f"\n\n{tables.format_table(rows)}" if predictions else table
+    return f"{told}{table}\n\nreport: {folder / 'report.html'}"
 
 
 def _baselines_within(model: Model, stores: Sequence[Store], windows: Windows) -> dict[str, Predictions]:

@@ -20,7 +20,7 @@ def evaluate(
 
     Predictions come in the order of `ids`; what a task predicts is its own affair (`Task.predict`).
     """
-    source = EvalSource(gather, ids, batch_size, jax.process_index(), jax.process_count())
+    source = EvalSource(gather, ids, batch_size, meshes.rows_here(batch_size, compiled.mesh))
     totals: dict[str, np.ndarray] = {}
     kept: list[Any] = []
     for number, (metrics, predictions) in enumerate(_steps(compiled, now, source)):

@@ -45,7 +45,8 @@ def extract(compiled: Compiled, state: State, gather: Gather, batch_size: int, i
     path = Path(init_from) / FOLDER / f"{_hash(compiled, state, gather)}.npz" if init_from else None
     if path and meshes.agree(path.is_file()):
         return Features(gather, _read(path))
-    source = EvalSource(gather, np.arange(len(gather.windows)), batch_size, jax.process_index(), jax.process_count())
+    rows = meshes.rows_here(batch_size, compiled.mesh)
+    source = EvalSource(gather, np.arange(len(gather.windows)), batch_size, rows)
     pooled = [meshes.to_host(compiled.encode(state, meshes.to_global(b, compiled.mesh))) for b in stream(source)]
     pooled_ND = np.concatenate(pooled)[: len(gather.windows)]
     if path and jax.process_index() == 0:

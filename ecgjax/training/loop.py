@@ -99,7 +99,7 @@ def set_up(experiment: Experiment, folder: Path) -> Run:
     order = pipeline.training_order(corpus.windows, corpus.train, data, experiment.seed)
     steps_per_epoch = len(corpus.train) / data.batch_size
     num_steps = max(math.ceil(train.num_epochs * steps_per_epoch), 1)
-    source = TrainSource(gather, order, data.batch_size, num_steps, jax.process_index(), jax.process_count())
+    source = TrainSource(gather, order, data.batch_size, num_steps)
     compiled = compile_program(experiment, source[0])
     meshes.check_batch_size(data.batch_size, compiled.mesh, "data.batch_size")
     meshes.check_batch_size(data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
@@ -108,7 +108,7 @@ def set_up(experiment: Experiment, folder: Path) -> Run:
         folder=folder,
         corpus=corpus,
         compiled=compiled,
-        source=source,
+        source=dataclasses.replace(source, rows=meshes.rows_here(data.batch_size, compiled.mesh)),
         eval_gather=pipeline.make_gather(corpus.stores, corpus.eval_windows, data),
         rates=optim.learning_rates(experiment.optim, num_steps, steps_per_epoch),
         eval_every=max(round(train.eval_every_epochs * steps_per_epoch), 1),

@@ -90,8 +90,17 @@ def check_batch_size(batch_size: int, mesh: Mesh, field: str) -> None:
         raise UserError(f"{field}={batch_size} is not a multiple of {parts}, the devices that share a batch.")
 
 
+def rows_here(batch_size: int, mesh: Mesh) -> np.ndarray:
+    """The rows of a global batch that lie on this process's devices, ascending.
+
+    Processes whose devices differ in their place on the tensor axis alone hold the same ones.
+    """
+    held = NamedSharding(mesh, BATCH).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in held]))
+
+
 def to_global(batch: Any, mesh: Mesh) -> Any:
-    """This process's rows as part of global arrays, first axis over data and fsdp."""
+    """The rows of `rows_here` as part of global arrays, first axis over data and fsdp."""
     sharding = NamedSharding(mesh, BATCH)
     return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, np.asarray(rows)), batch)
 
