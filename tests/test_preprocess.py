@@ -13,6 +13,7 @@ from ecgjax.signals.preprocess import Config, Steps, normalise, prepare_recordin
 from ecgjax.signals.quality import Gate
 
 UNGATED = Gate(guard_s=0.25, flat_s=0.0, padding_s=0.0)
+CENTRAL = 1.1480  # of a normal variable, over the deviation of its central 95 %
 
 
 def ungated(**changes) -> Config:
@@ -146,7 +147,12 @@ def test_z_scores_come_from_good_spans_alone():
 
 @pytest.mark.parametrize(
     "rule, stds",
-    [(Normalise.NONE, (1, 3)), (Normalise.RECORDING, (1, 1)), (Normalise.SUBJECT, (5**-0.5, 9 / 5**0.5 / 3))],
+    [
+        (Normalise.NONE, (1, 3)),
+        (Normalise.RECORDING, (1, 1)),
+        (Normalise.SUBJECT, (5**-0.5, 9 / 5**0.5 / 3)),
+        (Normalise.LAST_CENTRAL, (CENTRAL / 3, CENTRAL)),
+    ],
 )
 def test_whose_moments_scale_a_recording(rule, stds):
     rng = np.random.default_rng(0)
@@ -157,7 +163,33 @@ def test_whose_moments_scale_a_recording(rule, stds):
     )
     scored = [p.signals["eda"].samples_TC.std() for p in normalise([one, three, other], steps)]
     assert scored[:2] == pytest.approx(stds, rel=0.05)
-    assert scored[2] == pytest.approx(100 if rule is Normalise.NONE else 1, rel=0.05)
+    alone = {Normalise.NONE: 100, Normalise.LAST_CENTRAL: CENTRAL}.get(rule, 1)
+    assert scored[2] == pytest.approx(alone, rel=0.05)
+
+
+def test_central_deviations_are_of_the_middle_of_the_sorted_good_samples():
+    """Pooled over a subject's recordings, each without its bad spans."""
+    rng = np.random.default_rng(0)
+    steps = Config(eda=Steps(4.0, normalise=Normalise.SUBJECT_CENTRAL, gate=UNGATED))
+    first, second = (
+        prepare_recording(toy.recording(key, "s", eda=toy.lead(scale * rng.normal(size=4000), 4.0)), steps)
+        for key, scale in (("a", 1), ("b", 3))
+    )
+    first.spans_s["eda"] = np.array([[0.0, 250.0], [500.0, 750.0]])
+    first_T1, second_T1 = (p.signals["eda"].samples_TC for p in (first, second))
+    pooled_T = np.sort(np.concatenate([first_T1[:1000, 0], first_T1[2000:3000, 0], second_T1[:, 0]]))
+    expected = first_T1[:, 0].std() / pooled_T[150:5850].std()
+    scored, _ = normalise([first, second], steps)
+    assert scored.signals["eda"].samples_TC.std() == pytest.approx(expected, rel=1e-5)
+    assert expected != pytest.approx(first_T1[:, 0].std() / pooled_T.std(), rel=0.05)
+
+
+def test_a_signal_that_rests_has_no_central_deviation_to_divide_by():
+    resting_T = np.zeros(4000)
+    resting_T[:20] = 1.0
+    steps = Config(eda=Steps(4.0, normalise=Normalise.SUBJECT_CENTRAL, gate=UNGATED))
+    (scored,) = normalise([prepare_recording(toy.recording(eda=toy.lead(resting_T, 4.0)), steps)], steps)
+    assert scored.signals["eda"].samples_TC.std() == pytest.approx(1.0, rel=1e-4)
 
 
 def test_merged_moments_are_those_of_the_whole():

@@ -22,7 +22,7 @@ from ecgjax import config
 from ecgjax.data import staging, store
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
-from ecgjax.signals.moments import Moments, Normalise, scales
+from ecgjax.signals.moments import Moments, Normalise, good_samples, scales
 from ecgjax.signals.preprocess import Prepared
 from ecgjax.signals.recording import Signal
 
@@ -201,7 +201,9 @@ class _Track:
         store.add_to_digest(digest, f"signals/{self._modality}", np.dtype("<f4"), (self._rows, len(self._names)))
         parts = [(*names[entry[0]], m) for entry, m in zip(self._entries, self._moments, strict=True)]
         rows_bytes = 4 * len(self._names)
-        for (_, start, length, *_), (mean_C, std_C) in zip(self._entries, scales(self._rule, parts), strict=True):
+        for (_, start, length, *_), (mean_C, std_C) in zip(
+            self._entries, scales(self._rule, parts, self._good), strict=True
+        ):
             for row in range(start, start + length, _ROWS):
                 self.file.seek(offset + row * rows_bytes)
                 chunk = self.file.read(min(_ROWS, start + length - row) * rows_bytes)
@@ -212,6 +214,13 @@ class _Track:
                     self.file.write(chunk)
                 digest.update(chunk)
         staging.sync(self.file)
+
+    def _good(self, number: int) -> np.ndarray:
+        """The good samples of a recording, before they are normalised."""
+        _, start, length, start_s, *_ = self._entries[number]
+        self.file.flush()
+        samples_TC = np.load(self.file.name, mmap_mode="r")[start : start + length]
+        return good_samples(samples_TC, self._spans[number] - start_s, self._rate_hz)
 
     def index(self, num_recordings: int) -> dict[str, np.ndarray]:
         columns = {

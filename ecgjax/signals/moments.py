@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,10 @@ class Normalise(enum.Enum):
     NONE = "none"
     RECORDING = "recording"
     SUBJECT = "subject"
+    # As Sarkar & Etemad's code divides: by the deviation of the central 95 % of the samples, which is smaller.
+    SUBJECT_CENTRAL = "subject_central"
+    # As that code runs: its count of a subject's files never rises, so that only the last of them is looked at.
+    LAST_CENTRAL = "last_central"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,21 +54,45 @@ def merge(parts: Sequence[Moments]) -> Moments:
     return total
 
 
-def scales(rule: Normalise, parts: Sequence[tuple[str, str, Moments]]) -> list[tuple[np.ndarray, np.ndarray]]:
+def good_samples(samples_TC: np.ndarray, spans_s: np.ndarray, rate_hz: float) -> np.ndarray:
+    """What lies in half-open spans (n, 2), in seconds after the first sample."""
+    return np.concatenate([samples_TC[start:stop] for start, stop in np.rint(spans_s * rate_hz).astype(np.int64)])
+
+
+def central_std(samples_TC: np.ndarray) -> np.ndarray:
+    """Standard deviation of what lies between the 2.5th and the 97.5th percentile of each channel, (C,)."""
+    count = len(samples_TC)
+    middle = np.sort(samples_TC, axis=0)[int(0.025 * count) : max(int(0.975 * count), 1)]
+    return middle.std(axis=0, dtype=np.float64)
+
+
+def scales(
+    rule: Normalise, parts: Sequence[tuple[str, str, Moments]], good: Callable[[int], np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Mean and standard deviation by which each recording of one modality is z-scored.
 
     Args:
       rule: whose moments count.
       parts: (key, subject, moments) of each recording, in the order of keys.
+      good: (number of a recording) -> the samples (T, C) of its good spans, for the rules that sort them. A subject's
+        are held in memory together.
 
     Returns:
       (mean_C, std_C) of each, float32; zeros and ones where nothing is normalised.
     """
     if rule is Normalise.NONE:
         return [(np.zeros_like(m.mean_C, np.float32), np.ones_like(m.mean_C, np.float32)) for _, _, m in parts]
-    groups: dict[str, list[Moments]] = {}
-    names = [subject if rule is Normalise.SUBJECT else key for key, subject, _ in parts]
-    for name, (_, _, part) in zip(names, parts, strict=True):
-        groups.setdefault(name, []).append(part)
-    merged = {name: merge(group) for name, group in groups.items()}
-    return [(merged[n].mean_C.astype(np.float32), merged[n].std_C.astype(np.float32)) for n in names]
+    groups: dict[str, list[int]] = {}
+    names = [key if rule is Normalise.RECORDING else subject for key, subject, _ in parts]
+    for number, name in enumerate(names):
+        groups.setdefault(name, []).append(number)
+    found = {}
+    for name, numbers in groups.items():
+        numbers = numbers[-1:] if rule is Normalise.LAST_CENTRAL else numbers
+        whole = merge([parts[number][2] for number in numbers])
+        std_C = whole.std_C
+        if rule in (Normalise.SUBJECT_CENTRAL, Normalise.LAST_CENTRAL):
+            central_C = central_std(np.concatenate([good(number) for number in numbers]))
+            std_C = np.where(central_C > 0, central_C, std_C)  # a signal that mostly rests has no central deviation
+        found[name] = whole.mean_C.astype(np.float32), std_C.astype(np.float32)
+    return [found[name] for name in names]

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ecgjax.errors import DataError, UserError, did_you_mean
 from ecgjax.signals import quality
-from ecgjax.signals.moments import Moments, Normalise, moments_of, scales
+from ecgjax.signals.moments import Moments, Normalise, good_samples, moments_of, scales
 from ecgjax.signals.quality import Gate, Reason
 from ecgjax.signals.recording import Label, Recording, Signal
 from ecgjax.signals.spans import runs, union
@@ -281,7 +281,14 @@ def normalise(prepared: Sequence[Prepared], config: Config) -> list[Prepared]:
     for modality, steps in config.steps().items():
         having = [i for i, p in enumerate(prepared) if modality in p.signals]
         parts = [(prepared[i].key, prepared[i].subject, prepared[i].moments[modality]) for i in having]
-        for i, (mean_C, std_C) in zip(having, scales(steps.normalise, parts), strict=True):
+
+        good = functools.partial(_good, [prepared[i] for i in having], modality)
+        for i, (mean_C, std_C) in zip(having, scales(steps.normalise, parts, good), strict=True):
             signal = prepared[i].signals[modality]
             signals[i][modality] = dataclasses.replace(signal, samples_TC=(signal.samples_TC - mean_C) / std_C)
     return [dataclasses.replace(p, signals=s) for p, s in zip(prepared, signals, strict=True)]
+
+
+def _good(prepared: Sequence[Prepared], modality: str, number: int) -> np.ndarray:
+    signal, spans_s = prepared[number].signals[modality], prepared[number].spans_s[modality]
+    return good_samples(signal.samples_TC, spans_s - signal.start_s, signal.rate_hz)
