@@ -36,6 +36,26 @@ class Ties(enum.Enum):
     DROP = "drop"
 
 
+class Rounding(enum.Enum):
+    """Of ratings between whole numbers, where each whole number is a class."""
+
+    NONE = "none"  # they are refused
+    NEAREST = "nearest"  # a half goes to the even number; so Sarkar & Etemad's code does with AMIGOS
+    DOWN = "down"  # towards zero; so it does with SWELL
+
+
+class Borders(enum.Enum):
+    """Of a label's intervals."""
+
+    WITHIN = "within"  # a window lies in one interval
+    MAXIMUM = "maximum"  # windows run over borders and take the greatest value in them; so it does with WESAD
+
+
+class Unit(enum.Enum):
+    WINDOWS = "windows"
+    SUBJECTS = "subjects"
+
+
 class Protocol(enum.Enum):
     SUBJECT = "subject"  # k folds of whole subjects: the headline
     LEAVE_ONE_SUBJECT_OUT = "loso"
@@ -51,6 +71,10 @@ class Label:
     threshold: float = 5.0
     ties: Ties = Ties.LOW
     classes: tuple[int, ...] = ()  # stored values kept, in the order of the classes; empty keeps all
+    rounding: Rounding = Rounding.NONE
+    borders: Borders = Borders.WITHIN
+    fraction: float = 1.0  # of the labels to train and to choose the epoch with: what fewer labels would do
+    fraction_of: Unit = Unit.WINDOWS
 
 
 @dataclasses.dataclass
@@ -179,6 +203,13 @@ def check(experiment: Experiment) -> None:
         for name in names:
             value = functools.reduce(getattr, name.split("."), experiment)
             require(math.isfinite(value) and fits(value), name, value, f"a number {wanted}")
+    label = experiment.data.label
+    require(0 < label.fraction <= 1, "data.label.fraction", label.fraction, "a share above 0, and at most 1")
+    if label.fraction < 1 and label.rule in (LabelRule.MEAN, LabelRule.MEDIAN):
+        raise UserError(
+            f"data.label.fraction={label.fraction}: the rule {label.rule.name} would learn its threshold from all "
+            "labels. Give one by --config.data.label.rule=threshold."
+        )
     if experiment.train.patience_epochs and not experiment.data.split.validation_fraction:
         raise UserError("train.patience_epochs needs validation subjects: set data.split.validation_fraction above 0.")
     for name, rules in (("optim.multipliers", experiment.optim.multipliers), ("mesh.rules", experiment.mesh.rules)):

@@ -3,7 +3,7 @@
 import pytest
 
 from ecgjax import config
-from ecgjax.config import Data, Experiment
+from ecgjax.config import Data, Experiment, Label, LabelRule
 from ecgjax.errors import UserError
 from ecgjax.models import conv_transformer
 from ecgjax.tasks import classification, masked_reconstruction
@@ -27,6 +27,9 @@ def test_the_defaults_pass():
         ({"task": masked_reconstruction.Config(modality="eda")}, "task.modality=eda is not among data.modalities=ecg"),
         ({"model": conv_transformer.Config(num_heads=0)}, "model.num_heads=0"),
         ({"task": classification.Config(hidden=(0,))}, "task.hidden"),
+        ({"label": Label("mood", fraction=0.0)}, "data.label.fraction=0.0: give a share above 0, and at most 1"),
+        ({"label": Label("mood", fraction=1.5)}, "data.label.fraction=1.5"),
+        ({"label": Label("mood", LabelRule.MEAN, fraction=0.5)}, "the rule MEAN would learn its threshold from all"),
         ({"window_s": float("inf")}, "data.window_s=inf: give a number above 0"),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecgjax.config import Data, Label, LabelRule, Protocol, Split
+from ecgjax.config import Data, Label, LabelRule, Protocol, Split, Unit
 from ecgjax.data import corpus
 from ecgjax.data.corpus import open_corpus, recording_keys
 from ecgjax.errors import UserError
@@ -75,7 +75,7 @@ def test_windows_without_a_class_are_on_no_side(monkeypatch):
     found = opened(monkeypatch, Data(label=Label("mood", classes=(0, 2)), split=SPLIT), store)
     used = np.concatenate([found.validation, found.test])
     assert set(found.windows.rating[found.train]) == set(found.eval_windows.rating[used]) == {0, 2}
-    assert set(found.eval_windows.rating[found.eval_train]) == {0, 2}
+    assert set(found.eval_windows.rating[found.learnt]) == {0, 2}
 
 
 def mostly_calm(wild=()):
@@ -106,7 +106,7 @@ def test_a_fold_whose_people_have_no_class_is_named_with_them(monkeypatch):
 
 def test_what_a_baseline_learns_from_is_what_is_not_tested(monkeypatch):
     found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled())
-    assert sorted([*found.eval_train, *found.test]) == list(range(len(found.eval_windows)))
+    assert sorted([*found.learnt, *found.test]) == list(range(len(found.eval_windows)))
 
 
 @pytest.mark.parametrize("stride_s", [10.0, 2.5])
@@ -160,6 +160,28 @@ def test_the_window_wise_protocol_deals_out_one_grid(monkeypatch):
         opened(monkeypatch, dataclasses.replace(data, stride_s=5.0), memory_store(subjects=10))
 
 
+def test_a_share_of_the_labels_is_one_of_what_trains_and_of_what_chooses_the_epoch(monkeypatch):
+    data = Data(label=Label("mood"), split=SPLIT)
+    whole = opened(monkeypatch, data, labelled())
+    few = dataclasses.replace(data, label=Label("mood", fraction=0.2))
+    found = opened(monkeypatch, few, labelled())
+    assert set(found.train) < set(whole.train)
+    assert (len(found.train), len(found.validation)) == (len(whole.train) // 5, len(whole.validation) // 5)
+    np.testing.assert_array_equal(found.test, whole.test)
+    assert sorted([*found.train, *found.validation]) == found.learnt.tolist()
+    with pytest.raises(UserError, match="data.stride_s=2.5 must equal .* for a share of the labelled windows"):
+        opened(monkeypatch, dataclasses.replace(few, stride_s=2.5), labelled())
+
+
+def test_a_share_of_the_people_holds_on_both_grids(monkeypatch):
+    label = Label("mood", fraction=0.5, fraction_of=Unit.SUBJECTS)
+    data = Data(window_s=5.0, stride_s=2.5, eval_stride_s=5.0, label=label, split=SPLIT)
+    found = opened(monkeypatch, data, labelled())
+    assert (len(found.train_subjects), len(found.validation_subjects)) == (3, 1)
+    assert set(found.eval_windows.subject[found.learnt]) == {*found.train_subjects, *found.validation_subjects}
+    assert len(found.train) == 3 * 10 * 3  # three windows in each trial of ten seconds
+
+
 @pytest.mark.parametrize("fold", range(5))
 def test_a_person_of_two_stores_is_on_one_side(monkeypatch, fold):
     first, second = memory_store(subjects=10), memory_store(subjects=10, seconds=40.0)
@@ -171,9 +193,9 @@ def test_a_person_of_two_stores_is_on_one_side(monkeypatch, fold):
 
 
 def test_people_of_two_data_sets_are_others_though_they_share_a_number(monkeypatch):
-    stores = memory_store(name="a", subjects=4), memory_store(name="b", subjects=4)
+    stores = memory_store(name="a", subjects=5), memory_store(name="b", subjects=5)
     found = opened(monkeypatch, Data(split=SPLIT), *stores)
-    assert len(found.eval_windows.subjects) == 8
+    assert len(found.eval_windows.subjects) == 10
 
 
 def test_recording_keys_are_those_of_the_windows_own_store(monkeypatch):

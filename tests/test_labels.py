@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ecgjax.config import Data, Label, LabelRule, Ties
-from ecgjax.data.labels import classify, learn, shuffle_trials
+from ecgjax.config import Data, Label, LabelRule, Rounding, Ties, Unit
+from ecgjax.data.labels import classify, learn, limit, shuffle_trials
 from ecgjax.data.windows import find_windows
 from ecgjax.errors import UserError
 from tests.stores import alternating_labels, memory_store
@@ -47,6 +47,51 @@ def test_subjects_own_mean(rated):
 def test_classes_kept_and_renumbered(rated):
     label = classify(rated, Label("arousal", classes=(5, 1))).label
     assert label.tolist() == [{5: 0, 1: 1}.get(r, -1) for r in rated.rating]
+
+
+@pytest.mark.parametrize(
+    ("rounding", "expected"), [(Rounding.NEAREST, [2, 4, 4, 6, 6]), (Rounding.DOWN, [2, 3, 4, 5, 6])]
+)
+def test_ratings_between_whole_numbers(rated, rounding, expected):
+    rated.rating[:] = np.nan
+    rated.rating[:5] = [2.0, 3.5, 4.5, 5.6, 6.4]  # NumPy's round half to even, and a cut
+    label = learn(rated, Label("arousal", rounding=rounding), rated.subjects)
+    assert label.classes == tuple(sorted(set(expected)))
+    classes = classify(rated, label).label
+    assert [label.classes[c] for c in classes[:5]] == expected and (classes[5:] == -1).all()
+    for use in (lambda wrong: learn(rated, wrong, rated.subjects), lambda wrong: classify(rated, wrong)):
+        with pytest.raises(UserError, match='"arousal" is 3.5 in some windows, which is no class'):
+            use(Label("arousal"))
+
+
+@pytest.fixture
+def many():
+    """Ten people, ten windows each, every fifth of class 1; the last person has no class."""
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(i % 5 == 0)) for r in range(10) for i in range(10)]
+    store = memory_store(subjects=10, seconds=100, labels={"mood": rows})
+    windows = classify(find_windows([store], Data(label=Label("mood")), 10.0), Label("mood"))
+    windows.label[windows.subject == "toy/s09"] = -1
+    return windows
+
+
+@pytest.mark.parametrize(("fraction", "counts"), [(0.001, (1, 1)), (0.1, (7, 2)), (0.5, (36, 9)), (0.999, (72, 18))])
+def test_a_share_of_the_windows_is_one_of_every_class(many, fraction, counts):
+    ids = np.arange(len(many))
+    kept = limit(many, ids, Label("mood", fraction=fraction), seed=0)
+    assert np.bincount(many.label[kept]).tolist() == list(counts)
+    assert len(np.unique(many.subject[kept])) > 1 and np.all(np.diff(kept) > 0)
+    assert set(kept) <= set(limit(many, ids, Label("mood", fraction=min(1.2 * fraction, 1)), seed=0).tolist())
+    assert fraction > 0.9 or kept.tolist() != limit(many, ids, Label("mood", fraction=fraction), seed=1).tolist()
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.001, 1), (0.34, 3), (0.5, 4)])
+def test_a_share_of_the_subjects_keeps_them_whole(many, fraction, count):
+    label = Label("mood", fraction=fraction, fraction_of=Unit.SUBJECTS)
+    kept = limit(many, np.arange(len(many)), label, seed=0)
+    people = np.unique(many.subject[kept])
+    assert len(people) == count and "toy/s09" not in people and len(kept) == 10 * count
+    more = limit(many, np.arange(len(many)), Label("mood", fraction=0.8, fraction_of=Unit.SUBJECTS), seed=0)
+    assert set(kept) < set(more.tolist())
 
 
 def test_rating_that_is_missing_has_no_class(rated):

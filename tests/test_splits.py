@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold
 
 from ecgjax.config import Data, Protocol, Split
 from ecgjax.data.splits import Fold, make_fold, num_folds, refuse_overlap
@@ -40,6 +41,40 @@ def test_window_wise_folds_deal_one_person_to_both_sides(windows):
     fold = make_fold(windows, Split(protocol=Protocol.WINDOW, num_folds=10, fold=0))
     assert people(windows, fold.test) <= people(windows, np.concatenate([fold.train, fold.validation]))
     assert not set(fold.test) & set(np.concatenate([fold.train, fold.validation]))
+
+
+@pytest.mark.parametrize("protocol", [Protocol.SUBJECT, Protocol.WINDOW])
+def test_folds_are_those_of_scikit_learn(windows, protocol):
+    """And so of papers that used it: Sarkar & Etemad's are KFold(10, shuffle=True, random_state=1) over windows."""
+    names = np.array(windows.subjects)
+    units = np.arange(len(windows)) if protocol is Protocol.WINDOW else names
+    for number, (_, held) in enumerate(KFold(5, shuffle=True, random_state=1).split(units)):
+        test = make_fold(windows, Split(protocol=protocol, num_folds=5, fold=number, seed=1)).test
+        expected = held if protocol is Protocol.WINDOW else np.flatnonzero(np.isin(windows.subject, names[held]))
+        np.testing.assert_array_equal(test, expected)
+
+
+@pytest.mark.parametrize("protocol", [Protocol.SUBJECT, Protocol.WINDOW])
+def test_a_data_set_has_the_same_folds_alone_and_among_others(protocol):
+    """So what a fine-tuning on one set tests, a pre-training on several can leave out."""
+    stores = [memory_store(name=name, subjects=count) for name, count in (("a", 12), ("b", 7), ("c", 2))]
+    both, alone = (find_windows(some, Data(), 10.0) for some in (stores, stores[1:2]))
+    held = []
+    for number in range(5):
+        split = Split(protocol=protocol, num_folds=5, fold=number, validation_fraction=0.0)
+        test = both.take(make_fold(both, split).test)
+        mine = test.take(np.flatnonzero(test.store == 1))
+        expected = alone.take(make_fold(alone, split).test)
+        assert (mine.subject.tolist(), mine.start_s.tolist()) == (expected.subject.tolist(), expected.start_s.tolist())
+        held.append({name: sum(s.startswith(name) for s in test.subjects) for name in "abc"})
+    if protocol is Protocol.SUBJECT:
+        assert [h["a"] for h in held] == [3, 3, 2, 2, 2] and [h["c"] for h in held] == [1, 1, 0, 0, 0]
+
+
+def test_folds_without_anybody_are_refused():
+    windows = find_windows([memory_store(name=name, subjects=3) for name in "ab"], Data(), 10.0)
+    with pytest.raises(UserError, match="only 3 subjects in the largest data set. Take 3 or fewer"):
+        make_fold(windows, Split(num_folds=4, fold=0))
 
 
 def test_the_seed_deals_other_folds(windows):

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecgjax.config import Data, Label, Split
+from ecgjax.config import Borders, Data, Label, Split
 from ecgjax.data.pipeline import make_gather
 from ecgjax.data.windows import find_windows, intersect
 from ecgjax.errors import UserError
@@ -80,6 +80,17 @@ def test_window_with_two_labels_is_no_window():
     assert windows.start_s.tolist() == [0, 14, 24]
     assert windows.rating.tolist() == [1, 2, 2]
     assert windows.trial.tolist() == [0, 1, 1]
+
+
+def test_windows_over_borders_take_the_greatest_value_in_them():
+    """On the grid of the good span. A window that only touches an interval has nothing of it."""
+    rows = [(0, 10.0, 22.0, 1.0), (0, 22.0, 31.0, 3.0), (0, 31.0, 35.0, 2.0), (1, 0.0, 60.0, 9.0)]
+    store = memory_store(subjects=2, labels={"mood": rows}, spans=[(0, 0.0, 60.0)])
+    windows = windows_of(store, label=Label(name="mood", borders=Borders.MAXIMUM))
+    assert windows.start_s.tolist() == [10, 20, 30]
+    assert windows.rating.tolist() == [1, 3, 3] and windows.trial.tolist() == [0, 1, 1]
+    within = windows_of(store, label=Label(name="mood"))
+    assert within.start_s.tolist() == [10] and within.rating.tolist() == [1]
 
 
 def test_overlapping_labels_are_refused():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import LabelRule, Protocol
+from ecgjax.config import LabelRule, Protocol, Unit
 from ecgjax.data import labels, splits
 from ecgjax.data.pipeline import open_stores
 from ecgjax.data.store import Store
@@ -25,6 +25,7 @@ class Corpus:
       train: ids into `windows`.
       eval_windows: on the evaluation grid (`data.eval_stride_s`).
       validation, test: ids into `eval_windows`.
+      learnt: ids into `eval_windows` whose labels train or choose the epoch: what a baseline may learn from.
       label: the rule, its threshold learnt from the training subjects.
       class_names: of label 0, 1, ...; empty without labels.
     """
@@ -35,6 +36,7 @@ class Corpus:
     eval_windows: Windows
     validation: np.ndarray
     test: np.ndarray
+    learnt: np.ndarray
     label: config.Label
     class_names: tuple[str, ...]
 
@@ -45,12 +47,6 @@ class Corpus:
     @property
     def validation_subjects(self) -> list[str]:
         return sorted(set(self.eval_windows.subject[self.validation].tolist()))
-
-    @property
-    def eval_train(self) -> np.ndarray:
-        """Ids of the evaluation windows that are not tested: what a baseline may learn from."""
-        ids = np.setdiff1d(np.arange(len(self.eval_windows)), self.test)
-        return ids[self.eval_windows.label[ids] >= 0]
 
 
 def open_corpus(data: config.Data) -> Corpus:
@@ -63,32 +59,49 @@ def open_corpus(data: config.Data) -> Corpus:
       UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`; the training side lacks a second class, or
         nobody held out has a window with a class.
     """
-    if data.split.protocol is Protocol.WINDOW and data.stride_s != data.eval_stride_s:
-        raise UserError(
-            f"data.stride_s={data.stride_s} must equal data.eval_stride_s={data.eval_stride_s} in the window-wise "
-            "protocol, where one grid is dealt out to the folds."
-        )
+    one_grid = _on_one_grid(data)
     stores = open_stores(data)
     eval_windows = find_windows(stores, data, data.eval_stride_s)
     fold = splits.make_fold(eval_windows, data.split)
-    if data.split.protocol is Protocol.WINDOW:
-        windows, train = eval_windows, fold.train
-    else:
-        windows = find_windows(stores, data, data.stride_s)
-        train = np.flatnonzero(np.isin(windows.subject, np.unique(eval_windows.subject[fold.train])))
+    windows = eval_windows if one_grid else find_windows(stores, data, data.stride_s)
     if not data.label.name:
-        return Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, data.label, ())
+        train = fold.train if one_grid else _of_subjects(windows, eval_windows.subject[fold.train])
+        learnt = fold.train[:0]
+        return Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
 
     fit_subjects = sorted(set(eval_windows.subject[fold.train].tolist()))
     if data.shuffle_labels:
         windows, eval_windows = (labels.shuffle_trials(w, data.split.seed) for w in (windows, eval_windows))
     label = labels.learn(eval_windows, data.label, fit_subjects)
     windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
-    train = train[windows.label[train] >= 0]
-    validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.validation, fold.test))
+    train, validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.train, fold.validation, fold.test))
+    if label.fraction < 1:
+        train, validation = (labels.limit(eval_windows, ids, label, data.split.seed) for ids in (train, validation))
+    learnt = np.union1d(train, validation)
+    if not one_grid:
+        train = _of_subjects(windows, eval_windows.subject[train])
+        train = train[windows.label[train] >= 0]
     names = class_names(stores, label)
     _check_sides(data.split, names, windows.label[train], eval_windows.subject[fold.test], len(test))
-    return Corpus(stores, windows, train, eval_windows, validation, test, label, names)
+    return Corpus(stores, windows, train, eval_windows, validation, test, learnt, label, names)
+
+
+def _on_one_grid(data: config.Data) -> bool:
+    """Whether the same windows are trained and evaluated on, since they are dealt out one by one."""
+    share = data.label.fraction < 1 and data.label.fraction_of is Unit.WINDOWS
+    if not share and data.split.protocol is not Protocol.WINDOW:
+        return False
+    if data.stride_s != data.eval_stride_s:
+        why = "for a share of the labelled windows" if share else "in the window-wise protocol"
+        raise UserError(
+            f"data.stride_s={data.stride_s} must equal data.eval_stride_s={data.eval_stride_s} {why}, where those of "
+            "one grid are dealt out."
+        )
+    return True
+
+
+def _of_subjects(windows: Windows, subjects: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(np.isin(windows.subject, np.unique(subjects)))
 
 
 def _check_sides(

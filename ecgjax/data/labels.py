@@ -5,16 +5,20 @@ import dataclasses
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import LabelRule, Ties
+from ecgjax.config import LabelRule, Rounding, Ties, Unit
 from ecgjax.data.windows import Windows
 from ecgjax.errors import UserError
 
 
 def learn(windows: Windows, label: config.Label, fit_subjects: list[str]) -> config.Label:
     """The rule with what it leaves open filled in, so that it means the same on other data: the classes that occur, or
-    the threshold; mean and median are learnt from the trials of `fit_subjects` alone."""
+    the threshold; mean and median are learnt from the trials of `fit_subjects` alone.
+
+    Raises:
+      UserError: as `classify`.
+    """
     if label.rule is LabelRule.CLASS:
-        return dataclasses.replace(label, classes=label.classes or _values(windows))
+        return dataclasses.replace(label, classes=label.classes or _values(windows, label))
     if label.rule not in (LabelRule.MEAN, LabelRule.MEDIAN):
         return label
     trials = _first_of_each_trial(windows)
@@ -30,13 +34,13 @@ def classify(windows: Windows, label: config.Label) -> Windows:
     person without ratings.
 
     Raises:
-      UserError: fewer than two classes are left.
+      UserError: fewer than two classes are left, or a rating is no whole number where those are the classes.
     """
     if label.rule is LabelRule.CLASS:
-        values = label.classes or _values(windows)
+        whole = _whole(windows, label)
         classes = np.full(len(windows), -1, np.int32)
-        for number, value in enumerate(values):
-            classes[windows.rating == value] = number
+        for number, value in enumerate(label.classes or _values(windows, label)):
+            classes[whole == value] = number
     else:
         if label.classes:
             raise UserError(f"data.label.classes goes with rule CLASS, but data.label.rule is {label.rule.name}.")
@@ -55,8 +59,39 @@ def classify(windows: Windows, label: config.Label) -> Windows:
     return dataclasses.replace(windows, label=classes)
 
 
-def _values(windows: Windows) -> tuple[int, ...]:
-    return tuple(sorted({int(v) for v in windows.rating[np.isfinite(windows.rating)]}))
+def _values(windows: Windows, label: config.Label) -> tuple[int, ...]:
+    whole = _whole(windows, label)
+    return tuple(sorted({int(v) for v in whole[np.isfinite(whole)]}))
+
+
+def _whole(windows: Windows, label: config.Label) -> np.ndarray:
+    """Ratings as whole numbers; NaN where there is none."""
+    rating = windows.rating
+    if label.rounding is not Rounding.NONE:
+        return np.rint(rating) if label.rounding is Rounding.NEAREST else np.trunc(rating)
+    between = rating[np.isfinite(rating) & (rating != np.trunc(rating))]
+    if len(between):
+        raise UserError(
+            f'data.label: "{label.name}" is {between[0]:g} in some windows, which is no class. Part high from low by '
+            "--config.data.label.rule=threshold, or take each whole number for a class by "
+            "--config.data.label.rounding=nearest."
+        )
+    return rating
+
+
+def limit(windows: Windows, ids: np.ndarray, label: config.Label, seed: int) -> np.ndarray:
+    """The share `label.fraction` of these windows, or of their subjects; a smaller share lies within a larger one.
+
+    Of windows, it is a share of every class, at least one each; of subjects, at least one of those that have a class.
+    """
+    classes = windows.label[ids]
+    of = classes if label.fraction_of is Unit.WINDOWS else np.zeros_like(classes)
+    kept = []
+    for part in [ids[(of == c) & (classes >= 0)] for c in np.unique(of)]:
+        units = part if label.fraction_of is Unit.WINDOWS else np.unique(windows.subject[part])
+        chosen = np.random.default_rng([seed, 2]).permutation(units)[: max(round(label.fraction * len(units)), 1)]
+        kept.append(part[np.isin(units if units is part else windows.subject[part], chosen)])
+    return np.sort(np.concatenate(kept)) if kept else ids
 
 
 def _first_of_each_trial(windows: Windows) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Who trains, who chooses the epoch, who is tested: by subject, unless a paper's window-wise split is asked for."""
+"""Who trains, who chooses the epoch, who is tested: by subject, unless a paper's window-wise split is asked for.
+
+Folds are dealt within each data set, so that fold 3 of one set holds out the same people when the set is mixed with
+others: a pre-training on all of them and a fine-tuning on one leave out the same.
+"""
 
 import dataclasses
 
@@ -48,26 +52,26 @@ def refuse_overlap(windows: Windows, fold: Fold) -> None:
 
 
 def _held_out(windows: Windows, split: config.Split) -> np.ndarray:
-    from sklearn import model_selection  # slow to import, and pre-training has no folds
-
     count = num_folds(windows, split)
     if not split.fold < count:
         raise UserError(f"data.split.fold={split.fold}, but there are {count} folds, numbered from 0.")
     if count < 2:
         raise UserError(f"data.split.num_folds={count}: cross-validation needs two folds or more.")
-    units = len(windows) if split.protocol is Protocol.WINDOW else len(windows.subjects)
-    if units < count:
-        what = "windows" if split.protocol is Protocol.WINDOW else "subjects"
-        raise UserError(f"data.split.num_folds={count}, but there are only {units} {what}. Take {units} or fewer.")
-    groups: np.ndarray | None = windows.subject
-    match split.protocol:
-        case Protocol.WINDOW:
-            splitter, groups = model_selection.KFold(count, shuffle=True, random_state=split.seed), None
-        case Protocol.LEAVE_ONE_SUBJECT_OUT:
-            splitter = model_selection.LeaveOneGroupOut()
-        case Protocol.SUBJECT:
-            splitter = model_selection.GroupKFold(count, shuffle=True, random_state=split.seed)
-    return list(splitter.split(windows.start_s, groups=groups))[split.fold][1]
+    if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT:
+        return np.flatnonzero(windows.subject == windows.subjects[split.fold])
+    data_set = np.array([subject.partition("/")[0] for subject in windows.subject])
+    members = [np.flatnonzero(data_set == name) for name in np.unique(data_set)]
+    by_window = split.protocol is Protocol.WINDOW
+    units = [ids if by_window else np.unique(windows.subject[ids]) for ids in members]
+    if (most := max(map(len, units))) < count:
+        what = ("windows" if by_window else "subjects") + (" in the largest data set" if len(units) > 1 else "")
+        raise UserError(f"data.split.num_folds={count}, but there are only {most} {what}. Take {most} or fewer.")
+    test = []
+    for ids, of in zip(members, units, strict=True):  # as scikit-learn's KFold with shuffle=True deals them
+        order = np.random.RandomState(split.seed).permutation(len(of))
+        chosen = of[np.array_split(order, count)[split.fold]]
+        test.append(chosen if by_window else ids[np.isin(windows.subject[ids], chosen)])
+    return np.sort(np.concatenate(test))
 
 
 def _validation(windows: Windows, split: config.Split, rest: np.ndarray) -> np.ndarray:

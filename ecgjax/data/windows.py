@@ -5,11 +5,13 @@ stride and the label rule are config, and 99 % overlap costs nothing but rows.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from ecgjax import config
+from ecgjax.config import Borders
 from ecgjax.data.store import Store
 from ecgjax.errors import UserError, did_you_mean
 
@@ -57,8 +59,9 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
     """All windows of the stores, in the order of stores, recordings and time.
 
     Windows start at the head of every good span (of every labelled stretch, if `data.label` names a label) and then
-    every `stride_s`. A window never crosses a dropped span or the border of a label. With `reach_ends`, where a stretch
-    goes on after the last of these, one more window ends with it: it overlaps, and leaves nothing uncovered.
+    every `stride_s`. A window never crosses a dropped span, nor the border of a label unless `data.label.borders` lets
+    it. With `reach_ends`, where a stretch goes on after the last of these, one more window ends with it: it overlaps,
+    and leaves nothing uncovered.
 
     Raises:
       UserError: a modality or label is missing, rates or channels differ between stores, a window or the stride is
@@ -150,15 +153,15 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
     index = store.index
     spans = [_spans(store, modality) for modality in data.modalities]
     labels = _label_intervals(store, data.label.name) if data.label.name else None
-    recording, start_s, stop_s = intersect([*spans, labels[:3]] if labels else spans)
+    within = labels and data.label.borders is Borders.WITHIN
+    recording, start_s, stop_s = intersect([*spans, labels[:3]] if within else spans)
 
     # As many strides as fit, a whole piece at a time.
     room_s = stop_s - start_s - data.window_s
     strides = np.ceil((room_s - _EPSILON_S) / stride_s) if reach_ends else np.floor((room_s + _EPSILON_S) / stride_s)
     counts = np.where(room_s >= -_EPSILON_S, strides.astype(np.int64) + 1, 0)
     piece = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)
-    after_s = within * stride_s
+    after_s = (np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)) * stride_s
     if reach_ends:
         after_s = np.minimum(after_s, np.maximum(room_s, 0)[piece])
     recording, start_s = recording[piece], start_s[piece] + after_s
@@ -167,9 +170,11 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
     fits = np.logical_and.reduce([r >= 0 for r in rows.values()])
     recording, start_s = recording[fits], start_s[fits]
     trial, rating = np.full(len(recording), -1, np.int64), np.full(len(recording), np.nan)
+    labelled = np.ones(len(recording), bool)
     if labels:
-        position = _containing(labels, recording, start_s)
-        trial, rating = labels[3][position], labels[4][position]
+        held = _containing if within else functools.partial(_greatest, window_s=data.window_s)
+        position = held(labels, recording, start_s)
+        trial, rating, labelled = labels[3][position], labels[4][position], position >= 0
     names = np.array([f"{store.manifest['dataset']['name']}/{s}" for s in store.manifest["subjects"]])
     return Windows(
         store=np.full(len(recording), number, np.int32),
@@ -180,7 +185,7 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
         trial=trial,
         rating=rating,
         label=np.full(len(recording), -1, np.int32),
-    )
+    ).take(np.flatnonzero(labelled))
 
 
 def _spans(store: Store, modality: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,6 +231,18 @@ def _containing(intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_
     """Position of the interval that holds each start; there is one, since the pieces were cut from the intervals."""
     far = max(intervals[2].max(initial=0.0), start_s.max(initial=0.0)) + 1.0
     return np.searchsorted(intervals[0] * far + intervals[1], recording * far + start_s + _EPSILON_S) - 1
+
+
+def _greatest(
+    intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_s: np.ndarray, window_s: float
+) -> np.ndarray:
+    """Position of the interval with the greatest value among those that reach into each window; -1 where none does."""
+    found, best = np.full(len(start_s), -1), np.full(len(start_s), -np.inf)
+    for position, (of, begin_s, end_s, _, value) in enumerate(zip(*intervals, strict=True)):
+        reaches = (recording == of) & (start_s + window_s > begin_s + _EPSILON_S) & (start_s < end_s - _EPSILON_S)
+        greater = reaches & (value > best)
+        found[greater], best[greater] = position, value
+    return found
 
 
 def _first_rows(store: Store, modality: str, recording: np.ndarray, start_s: np.ndarray, window_s: float) -> np.ndarray:

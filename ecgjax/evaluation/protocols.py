@@ -84,7 +84,7 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
         parts.append(_test_fold(fold, corpus, place, part))
         took_s = took_s if done else time.monotonic() - started
     model = concatenate(parts)
-    sides = [Side(corpus.eval_windows, corpus.eval_train, corpus.test) for corpus in corpora]
+    sides = [Side(corpus.eval_windows, corpus.learnt, corpus.test) for corpus in corpora]
     others, beatless = baseline_predictions(first.stores, experiment.data, sides, first.class_names, experiment.seed)
     one_sided = [n for n, c in enumerate(corpora) if len(np.unique(c.eval_windows.label[c.validation])) == 1]
     return CrossValidation({MODEL: model} | others, first, without, beatless, with_labels, one_sided)
