@@ -84,13 +84,13 @@ def test_window_with_two_labels_is_no_window():
 
 def test_windows_over_borders_take_the_greatest_value_in_them():
     """On the grid of the good span. A window that only touches an interval has nothing of it."""
-    rows = [(0, 10.0, 22.0, 1.0), (0, 22.0, 31.0, 3.0), (0, 31.0, 35.0, 2.0), (1, 0.0, 60.0, 9.0)]
+    rows = [(0, 10.0, 20.0, 4.0), (0, 20.0, 22.0, 1.0), (0, 22.0, 31.0, 3.0), (0, 31.0, 35.0, 2.0), (1, 0.0, 60.0, 9.0)]
     store = memory_store(subjects=2, labels={"mood": rows}, spans=[(0, 0.0, 60.0)])
     windows = windows_of(store, label=Label(name="mood", borders=Borders.MAXIMUM))
     assert windows.start_s.tolist() == [10, 20, 30]
-    assert windows.rating.tolist() == [1, 3, 3] and windows.trial.tolist() == [0, 1, 1]
+    assert windows.rating.tolist() == [4, 3, 3] and windows.trial.tolist() == [0, 2, 2]
     within = windows_of(store, label=Label(name="mood"))
-    assert within.start_s.tolist() == [10] and within.rating.tolist() == [1]
+    assert within.start_s.tolist() == [10] and within.rating.tolist() == [4]
 
 
 def test_overlapping_labels_are_refused():
