@@ -5,6 +5,7 @@ Durations are in seconds, rates in hertz, schedules in epochs; steps and samples
 """
 
 import contextlib
+import copy
 import dataclasses
 import enum
 import functools
@@ -15,6 +16,8 @@ import typing
 from typing import Any
 
 from ecgjax.errors import UserError, did_you_mean, require
+
+FOLD = "{fold}"
 
 
 class Sampling(enum.Enum):
@@ -167,7 +170,11 @@ class Train:
 
 @dataclasses.dataclass
 class Experiment:
-    """One run. `init_from` names another run's folder whose encoder this one starts from."""
+    """One run. `init_from` names another run's folder whose encoder this one starts from.
+
+    In a cross-validation it may hold "{fold}", the fold's number: each fold then starts from a pre-training without
+    the people (or windows) it tests.
+    """
 
     task: Any
     model: Any
@@ -229,6 +236,14 @@ def check(experiment: Experiment) -> None:
                 f"these, or --config.data.modalities={given},{read}."
             )
         plug_in.make()  # checks its own fields
+
+
+def fold_of(experiment: Experiment, number: int) -> Experiment:
+    """The run of one fold. Where `init_from` says {fold}, it starts from a run of that fold's own."""
+    fold = copy.deepcopy(experiment)
+    fold.data.split.fold = number
+    fold.init_from = experiment.init_from.replace(FOLD, str(number))
+    return fold
 
 
 def to_dict(value: Any) -> Any:

@@ -112,6 +112,8 @@ def put(config: Any, path: str, text: str) -> None:
     """
     field_type = _field_type(config, path)
     *groups, name = path.split(".")
+    if field_type is str and re.fullmatch(r"\(.*\)", text):
+        text = text[1:-1]  # brackets that hold a list such as data.store=(a,b) together
     try:
         value = _parser(field_type).parse(text)
     except (ValueError, TypeError) as error:

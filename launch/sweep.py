@@ -4,8 +4,9 @@
         --sweep=task.mask_probability=0.01,0.03,0.1 --sweep=seed=0,1,2
 
 Takes every combination, or with --zip the first values together, then the second. A cell is an ordinary run of
-launch.crossval where the config names a label, else of launch.train, in WORKDIR/<field>=<value>,... . The same command
+launch.crossval where the task learns classes, else of launch.train, in WORKDIR/<field>=<value>,... . The same command
 goes on after a stop and runs what is missing; values may be added. Writes sweep.json, sweep.md and report.html.
+Brackets hold a value with commas together: --sweep="data.store=(a,b),(a,c)".
 
 --submit=slurm hands the cells to Slurm as a job array; run the same command without it for the table, when they are
 done.
@@ -65,7 +66,7 @@ def _run(experiment: Any, folder: Path) -> None:
     from ecgjax.evaluation import protocols, summary
     from ecgjax.training import loop
 
-    if experiment.data.label.name:
+    if experiment.task.make().num_classes:
         summary.report_cross_validation(experiment, protocols.cross_validate(experiment, folder), folder)
     else:
         summary.report_run(*loop.run(experiment, folder))

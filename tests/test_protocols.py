@@ -2,10 +2,12 @@
 
 import copy
 import math
+import shutil
 
 import numpy as np
 import pytest
 
+from ecgjax import config
 from ecgjax.config import LabelRule, Protocol
 from ecgjax.data.corpus import open_corpus, recording_keys
 from ecgjax.errors import UserError
@@ -188,6 +190,27 @@ def test_people_whose_labels_were_met_two_runs_before_are_not_tested(experiment,
     assert cross_validate(tuning, tmp_path / "run").seen_with_labels == []
 
 
+def test_every_fold_starts_from_a_pretraining_without_the_people_it_tests(experiment, store, tmp_path):
+    pretraining = tiny.pretraining(store, num_epochs=0.01, tensorboard=False)
+    pretraining.data.split.num_folds = 3
+    for number in range(3):
+        loop.run(config.fold_of(pretraining, number), tmp_path / f"fold={number}")
+    tuning = copy.deepcopy(experiment)
+    tuning.init_from = str(tmp_path / "fold={fold}")
+    found = cross_validate(tuning, tmp_path / "run")
+    assert found.seen_in_pretraining == []
+    for number, name in enumerate(FOLDS):
+        extra = checkpoint.describe(tmp_path / "run" / name)["extra"]
+        assert extra["config"]["init_from"] == str(tmp_path / f"fold={number}")
+        met = {*extra["people"]["labelled"], *extra["people"]["unlabelled"]}
+        mine = found.predictions[MODEL].fold_N == number
+        assert len(met) == 4 and not met & set(found.predictions[MODEL].subject_N[mine].tolist())
+    (tmp_path / "fold=2").rename(tmp_path / "aside")
+    shutil.copytree(tmp_path / "fold=1", tmp_path / "fold=2")
+    with pytest.raises(UserError, match=r"2 people are tested in a fold whose encoder has met them: synthetic0/s"):
+        cross_validate(tuning, tmp_path / "again")
+
+
 def test_folds_whose_validation_windows_are_of_one_class_are_told(experiment, tmp_path, monkeypatch):
     rows = [(r, 10.0 * i, 10.0 * i + 10, float(r > 3 and i % 2)) for r in range(8) for i in range(6)]
     store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "wild")})
@@ -247,7 +270,6 @@ def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tm
     cross_validate(alone, tmp_path)
     assert sorted(tested) == [(f"fold_{i:02d}", [f"synthetic0/s{i:03d}"]) for i in range(6)]
     assert told == [(f"fold {i + 1} of 6", 5 - i, i == 0) for i in range(6)]
-    assert told == [(f"fold {i + 1} of 6", 5 - i, i == 0) for i in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +298,7 @@ def test_a_task_that_does_not_classify_is_refused(experiment, store, tmp_path):
 
 
 def test_a_fold_without_a_labelled_window_is_told_before_any_is_trained(experiment, tmp_path, monkeypatch):
-    lost = open_corpus(protocols._fold(experiment, 2).data)
+    lost = open_corpus(config.fold_of(experiment, 2).data)
     people = sorted(set(lost.eval_windows.subject[lost.test].tolist()))
     gone = [int(person[-3:]) for person in people]
     rows = [(r, 10.0 * i, 10.0 * i + 10, 5.0 if r in gone else float(i % 2)) for r in range(6) for i in range(6)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -20,6 +21,11 @@ def arguments(store, folder, *more):
 
 def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, run_module):
     folder = tmp_path / "sweep"
+    labelled = "--config.data.label.name=condition"  # a pre-training on the windows that a fine-tuning would have
+    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20", "--cell=1", labelled))
+    assert run.returncode == 0, run.stderr
+    assert (folder / "mask_span=20" / "checkpoints").is_dir()
+    shutil.rmtree(folder)
     run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20", "--cell=1"))
     assert run.returncode == 0, run.stderr
     assert sorted(p.name for p in folder.iterdir()) == ["mask_span=20"]

@@ -89,6 +89,13 @@ def test_values_of_every_kind_are_set():
     assert (e.optim.clip_norm, type(e.optim.clip_norm), e.init_from) == (1.0, float, "a/b")
 
 
+def test_brackets_hold_a_text_with_commas_together():
+    """Such as leaving one corpus out of three."""
+    cells = make("data.store=(s/a,s/b),(s/a,s/c),s/b")
+    assert [cell.experiment.data.store for cell in cells] == ["s/a,s/b", "s/a,s/c", "s/b"]
+    assert [cell.name for cell in cells] == ["store=_s_a_s_b_", "store=_s_a_s_c_", "store=b"]
+
+
 def test_a_folder_name_holds_nothing_a_file_system_dislikes():
     name = sweeps.folder_name({"optim.multipliers": "(('^encoder/.*', 0.0),)", "init_from": "runs/a b/x/"})
     assert name == "multipliers=_encoder_._0.0_,init_from=x"

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ecgjax import config
 from ecgjax.config import Data, Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus
@@ -41,7 +42,7 @@ def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> d
     The attention is that of the fold's best checkpoint in `folder`; the reconstruction that of the run in `init_from`,
     before fine-tuning. Each is None where the model has none.
     """
-    corpus, data = found.corpus, experiment.data
+    corpus, data, experiment = found.corpus, experiment.data, config.fold_of(experiment, 0)
     tested = found.predictions[MODEL].select(found.predictions[MODEL].fold_N == 0)  # in the order of corpus.test
     order = np.argsort(tested.label_N, kind="stable")  # so that the few are of several classes
     rows = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]

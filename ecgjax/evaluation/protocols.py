@@ -1,6 +1,5 @@
 """Cross-validation: every fold an ordinary run in its own folder, so that it resumes like one; then one table."""
 
-import copy
 import dataclasses
 import math
 import time
@@ -72,11 +71,11 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     config.check(experiment)
     if not experiment.task.make().num_classes:
         raise UserError("task: this task gives no class probabilities, so there is nothing to score.")
-    first = open_corpus(_fold(experiment, 0).data)
+    first = open_corpus(config.fold_of(experiment, 0).data)
     num_folds, took_s, parts = splits.num_folds(first.eval_windows, experiment.data.split), math.nan, []
-    folds = [_fold(experiment, number) for number in range(num_folds)]
+    folds = [config.fold_of(experiment, number) for number in range(num_folds)]
     corpora = [first, *(open_corpus(fold.data) for fold in folds[1:])]  # all are checked before the first one trains
-    with_labels, without = _met_before(experiment, corpora)
+    with_labels, without = _met_before(folds, corpora)
     for number, (fold, corpus) in enumerate(zip(folds, corpora, strict=True)):
         started, place = time.monotonic(), folder / f"fold_{number:02d}"
         part = Part(f"fold {number + 1} of {num_folds}", to_follow=num_folds - number - 1, each_s=took_s)
@@ -90,28 +89,32 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     return CrossValidation({MODEL: model} | others, first, without, beatless, with_labels, one_sided)
 
 
-def _met_before(experiment: Experiment, corpora: Sequence[Corpus]) -> tuple[list[str], list[str]]:
-    """The people to be tested on whom the encoder has met (with their labels, by their signals alone).
+def _met_before(folds: Sequence[Experiment], corpora: Sequence[Corpus]) -> tuple[list[str], list[str]]:
+    """The people to be tested on whom their fold's encoder has met (with their labels, by their signals alone).
 
     Raises:
-      UserError: with their labels, unless the window-wise protocol asks for scores that are optimistic anyhow.
+      UserError: with their labels, or though every fold has an encoder of its own; unless the window-wise protocol asks
+        for scores that are optimistic anyhow.
     """
-    people = inherit.people_before(experiment)
-    tested = {s for corpus in corpora for s in corpus.eval_windows.subject[corpus.test].tolist()}
-    labelled, unlabelled = sorted(tested & set(people.labelled)), sorted(tested & set(people.unlabelled))
-    if labelled and experiment.data.split.protocol is not Protocol.WINDOW:
+    labelled, unlabelled = set(), set()
+    for fold, corpus in zip(folds, corpora, strict=True):
+        people, tested = inherit.people_before(fold), set(corpus.eval_windows.subject[corpus.test].tolist())
+        labelled |= tested & set(people.labelled)
+        unlabelled |= tested & set(people.unlabelled)
+    one, window_wise = folds[0], folds[0].data.split.protocol is Protocol.WINDOW
+    if labelled and not window_wise:
         raise UserError(
-            f"init_from={experiment.init_from}: the labels of {len(labelled)} people to be tested on were learnt from "
-            f"there, or in a run it started from: {', '.join(labelled)}. Start from a run without their labels, or "
+            f"init_from={one.init_from}: the labels of {len(labelled)} people to be tested on were learnt from there, "
+            f"or in a run it started from: {', '.join(sorted(labelled))}. Start from a run without their labels, or "
             "leave them out by --config.data.split.exclude_subjects."
         )
-    return labelled, unlabelled
-
-
-def _fold(experiment: Experiment, number: int) -> Experiment:
-    fold = copy.deepcopy(experiment)
-    fold.data.split.fold = number
-    return fold
+    if unlabelled and not window_wise and one.init_from != folds[-1].init_from:
+        raise UserError(
+            f"init_from={one.init_from} and its like: {len(unlabelled)} people are tested in a fold whose encoder has "
+            f"met them: {', '.join(sorted(unlabelled))}. Pre-train with the same data.split (num_folds, seed, "
+            "exclude_subjects), and with data.split.fold as in the folder's name."
+        )
+    return sorted(labelled), sorted(unlabelled)
 
 
 def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path, part: Part) -> Predictions:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecgjax import config
 from ecgjax.config import Experiment
 from ecgjax.errors import UserError
 from ecgjax.evaluation import svg
@@ -121,9 +122,7 @@ def read_result(cell: Cell, folder: Path) -> Result | None:
     """
     path = folder / "results.json"
     if path.is_file():
-        fold = copy.deepcopy(cell.experiment)
-        fold.data.split.fold = 0
-        workdir.check_same(folder / "fold_00", fold)
+        workdir.check_same(folder / "fold_00", config.fold_of(cell.experiment, 0))
         found = json.loads(path.read_text(encoding="utf-8"))
         return Result(cell, {name: _scores(found, name) for name in found["scores"]})
     if (folder / "report.html").is_file():
