@@ -36,7 +36,7 @@ def main() -> None:
     for store in stores:
         check_store(store, model.about, model.about["modalities"])
     windows, left_out = apply.find_unseen(model, stores)
-    windows = apply.with_labels(model, windows)
+    windows = apply.with_labels(model, stores, windows)
     told = summary.report_evaluation(model, stores, windows, left_out, out)
     mesh.on_first(lambda: print(told))
 

@@ -92,7 +92,7 @@ def prepare_one(checkpoint: Path, dataset, folder: Path, data):
     Raises:
       UserError: the run does not classify, or the input cannot be used, or is too short for a window.
     """
-    from ecgjax import config
+    from ecgjax import plain
     from ecgjax.data import prepare
     from ecgjax.data.store import open_store
     from ecgjax.errors import UserError
@@ -102,7 +102,7 @@ def prepare_one(checkpoint: Path, dataset, folder: Path, data):
     about = describe(checkpoint)["extra"]
     if not about["class_names"]:
         raise UserError(f"--checkpoint={checkpoint}: this run was not trained to classify. Name one that was.")
-    steps = config.from_dict(preprocess.Config, about["preprocess"])
+    steps = plain.from_dict(preprocess.Config, about["preprocess"])
     manifest = prepare.prepare(prepare.Preparation(dataset=dataset, preprocess=steps, workers=1), folder, strict=True)
     store = open_store(folder)
     for modality, trained in about["modalities"].items():

@@ -62,7 +62,7 @@ def memory_store(
     spec = {"low": 1.0, "high": 9.0, "rater": "self"}
     manifest = {
         "dataset": {"name": name, "config": {}},
-        "preprocess": {m: {} for m in rates_hz},
+        "preprocess": {m: {"resample_hz": rate} for m, rate in rates_hz.items()},
         "modalities": {
             m: {
                 "rate_hz": rate,

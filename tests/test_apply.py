@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from ecgjax import config
-from ecgjax.config import Label, LabelRule, Mesh, Optim
+from ecgjax import plain
+from ecgjax.config import Label, LabelRule, Mesh, Optim, Ties
 from ecgjax.data.corpus import check_store
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.data.store import open_store
@@ -50,7 +50,7 @@ def test_the_model_of_a_folder_is_the_best_one_trained_there(tuned, model, store
     this, state, folder = tuned
     described = checkpoint.describe(folder)
     assert described["best"] < described["latest"], "else this shows nothing"
-    assert config.to_dict(model.experiment) == config.to_dict(this.experiment)
+    assert plain.to_dict(model.experiment) == plain.to_dict(this.experiment)
     for ours, theirs in zip(*(jax.tree.leaves((s.params, s.model_state)) for s in (model.state, state)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     stores, windows = [open_store(store)], this.corpus.eval_windows.take(this.corpus.test)
@@ -80,7 +80,7 @@ def test_people_of_the_runs_before_are_left_out_if_their_labels_were_met_and_tol
     model = dataclasses.replace(model, about=before)
     windows, left_out = apply.find_unseen(model, [open_store(store)])
     assert set(left_out) == {*own, first} and windows.subjects == [second]
-    assert apply.met_without_labels(model, windows) == [second]
+    assert apply.met_without_labels(model, [open_store(store)], windows) == [second]
 
 
 def test_people_are_known_by_their_recordings_under_other_names(model, store):
@@ -153,10 +153,11 @@ def test_labels_are_made_by_the_threshold_of_the_training(model, store):
     stores, about = [open_store(store)], dict(model.about)
     experiment = copy.deepcopy(model.experiment)
     experiment.data.label = Label("arousal", LabelRule.MEAN)
+    about |= {"config": plain.to_dict(experiment), "label_spec": stores[0].manifest["labels"]["arousal"]}
     for threshold in (2.5, 7.5):
-        about["label"] = config.to_dict(Label("arousal", LabelRule.THRESHOLD, threshold))
+        about["label"] = plain.to_dict(Label("arousal", LabelRule.THRESHOLD, threshold))
         rater = dataclasses.replace(model, experiment=experiment, about=about)
-        windows = apply.with_labels(rater, apply.find_unseen(rater, stores)[0])
+        windows = apply.with_labels(rater, stores, apply.find_unseen(rater, stores)[0])
         np.testing.assert_array_equal(windows.label, windows.rating > threshold)
 
 
@@ -164,10 +165,40 @@ def test_classes_keep_their_numbers_and_others_are_dropped(model, store):
     windows, _ = apply.find_unseen(model, [open_store(store)])
     three = np.arange(len(windows)) % 3
     windows = dataclasses.replace(windows, rating=three.astype(float))
-    about = model.about | {"label": config.to_dict(Label("condition", classes=(2, 1)))}
-    found = apply.with_labels(dataclasses.replace(model, about=about), windows)
+    about = model.about | {"label": plain.to_dict(Label("condition", classes=(2, 1)))}
+    found = apply.with_labels(dataclasses.replace(model, about=about), [open_store(store)], windows)
     assert len(found) == np.count_nonzero(three) and set(found.rating) == {1, 2}
     np.testing.assert_array_equal(found.label, np.where(found.rating == 2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": (1, 0)}, r"data.label.classes=\[1, 0\]: the model was trained with \[\], and what"),
+        (
+            {"name": "arousal"},
+            r'label "arousal" has classes \[\], the model was trained with .*calm.*not mean',
+        ),
+        ({"ties": Ties.HIGH}, "data.label.ties=HIGH: the model was trained with LOW"),
+    ],
+)
+def test_classes_cannot_come_to_mean_something_else(model, store, change, message):
+    asked = copy.deepcopy(model.experiment)
+    asked.data.label = dataclasses.replace(asked.data.label, **change)
+    asked = dataclasses.replace(model, experiment=asked)
+    with pytest.raises(UserError, match=message):
+        apply.with_labels(asked, [open_store(store)], apply.find_unseen(asked, [open_store(store)])[0])
+
+
+def test_a_label_of_the_same_meaning_may_have_another_name(model, store):
+    told = open_store(store)
+    labels = {{"condition": "stimulus"}.get(name, name): spec for name, spec in told.manifest["labels"].items()}
+    renamed = dataclasses.replace(told, manifest=told.manifest | {"labels": labels})
+    asked = copy.deepcopy(model.experiment)
+    asked.data.label.name = "stimulus"
+    asked = dataclasses.replace(model, experiment=asked)
+    windows = [apply.with_labels(m, [s], apply.find_unseen(m, [s])[0]) for m, s in ((asked, renamed), (model, told))]
+    assert windows[0].label.tolist() == windows[1].label.tolist() and set(windows[0].label) == {0, 1}
 
 
 def test_a_checkpoint_says_which_classes_it_met(model):
@@ -182,7 +213,8 @@ def test_a_masked_reconstruction_gives_metrics_and_no_probabilities(store, tmp_p
     assert again == pytest.approx(scores, rel=1e-4), "other samples were hidden"
     other = open_store(tiny.make_store(tmp_path / "other", seed=3, num_subjects=2, trials=2))
     windows, _ = apply.find_unseen(model, [other])
-    assert apply.with_labels(model, windows) is windows and apply.met_without_labels(model, windows) == []
+    assert apply.with_labels(model, [other], windows) is windows
+    assert apply.met_without_labels(model, [other], windows) == []
     with pytest.raises(UserError, match="the model was trained on all 6 of its people"):
         apply.find_unseen(model, [open_store(store)])
     metrics, kept = apply.run(model, [other], windows, keep=0)

@@ -104,6 +104,33 @@ def test_a_fold_whose_people_have_no_class_is_named_with_them(monkeypatch):
         opened(monkeypatch, data, store)
 
 
+def test_people_without_a_class_cannot_choose_the_epoch(monkeypatch):
+    choosing = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled()).validation_subjects
+    gone = [int(subject[-2:]) for subject in choosing]
+    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 if r in gone else i % 2) for r in range(10) for i in range(10)]
+    store = memory_store(subjects=10, seconds=100, labels={"mood": rows}, classes={"mood": ("calm", "wild", "other")})
+    data = Data(label=Label("mood", classes=(0, 1)), split=SPLIT)
+    with pytest.raises(UserError, match=f"no window of {', '.join(choosing)}, who are to choose the epoch, has one of"):
+        opened(monkeypatch, data, store)
+    alone = dataclasses.replace(data, split=dataclasses.replace(SPLIT, validation_fraction=0.0))
+    assert len(opened(monkeypatch, alone, store).validation) == 0
+
+
+@pytest.mark.parametrize("label", ["", "mood"])
+def test_a_recording_under_two_names_is_not_on_two_sides(monkeypatch, label):
+    data = Data(label=Label(label), split=dataclasses.replace(SPLIT, protocol=Protocol.LEAVE_ONE_SUBJECT_OUT))
+    data.split.fold, data.split.validation_fraction = 4, 0.0
+    store = labelled()
+    opened(monkeypatch, data, store)
+    store.index["ecg/digest"][7] = store.index["ecg/digest"][4]
+    with pytest.raises(UserError, match="a recording of toy/s07 is also one of toy/s04, sample by sample"):
+        opened(monkeypatch, data, store)
+    other = dataclasses.replace(data, split=dataclasses.replace(data.split, fold=0))
+    opened(monkeypatch, other, store)  # both train
+    data.split.protocol = Protocol.WINDOW
+    opened(monkeypatch, data, store)
+
+
 def test_what_a_baseline_learns_from_is_what_is_not_tested(monkeypatch):
     found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled())
     assert sorted([*found.learnt, *found.test]) == list(range(len(found.eval_windows)))

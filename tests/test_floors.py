@@ -20,6 +20,7 @@ PACKAGE = [name for name in NAMES if name.startswith("ecgjax.")]
 FLOORS = {
     "ecgjax.errors": 0,
     "ecgjax.config": 1,
+    "ecgjax.plain": 1,
     "ecgjax.signals": 1,
     "ecgjax.datasets.base": 2,
     "ecgjax.models.base": 2,

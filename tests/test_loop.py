@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
-from ecgjax.training import checkpoint, loop
+from ecgjax.training import checkpoint, loop, provenance
 from ecgjax.training.preemption import Preemption
 from tests import tiny
 
@@ -170,6 +170,18 @@ def test_checkpoint_says_what_it_wants_to_be_fed(whole):
     assert extra["preprocess"]["ecg"]["high_hz"] == 50
     assert extra["config"]["data"]["window_s"] == 10
     assert len(extra["train_subjects"]) == 4 and len(extra["validation_subjects"]) == 2
+
+
+def test_a_checkpoint_says_the_commits_of_all_that_trained_it(store, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Preempted):
+        patch.setattr(provenance, "commit", lambda: "older")
+        patch.setattr(Preemption, "stop_at", lambda self, step: step == 2)
+        loop.run(tiny.pretraining(store), tmp_path)
+    monkeypatch.setattr(provenance, "commit", lambda: "newer")
+    this, _ = loop.run(tiny.pretraining(store), tmp_path)
+    assert this.commits == ("older", "newer")
+    assert checkpoint.describe(tmp_path)["extra"]["commits"] == ["older", "newer"]
+    assert loop.run(tiny.pretraining(store), tmp_path)[0].commits == ("older", "newer")
 
 
 def test_classes_of_data_and_task_must_fit(store, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import itertools
 import signal
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 import toy
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.data.prepare import Preparation, prepare, summary
 from ecgjax.data.store import open_store, verify_store
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
+from ecgjax.signals.recording import Label
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +36,7 @@ def test_a_data_set_becomes_a_store(tmp_path):
     assert manifest["subjects"] == ["s0", "s1", "s2"] and manifest["num_recordings"] == 6
     assert manifest["dataset"]["name"] == "toy" and manifest["dataset"]["config"]["num_recordings"] == 6
     assert manifest["labels"]["mood"]["classes"] == ["calm", "tense"] and manifest["labels"]["arousal"]["high"] == 9
-    assert config.from_dict(preprocess.Config, manifest["preprocess"]) == preprocess.Config()
+    assert plain.from_dict(preprocess.Config, manifest["preprocess"]) == preprocess.Config()
     # two recordings of one subject, in mV 1 : 2
     first, second = (store.signals["ecg"][a : a + 2560].std() for a in (0, 2560))
     assert second / first == pytest.approx(2.0, rel=0.1) and (first**2 + second**2) / 2 == pytest.approx(1.0, rel=1e-3)
@@ -75,6 +77,27 @@ def test_strict_ends_with_the_first_bad_file(tmp_path, workers):
     with pytest.raises(DataError, match="r0: truncated. Fetch it again."):
         prepare(preparation(workers, faults=("r0:truncated", "r1:no channel")), tmp_path / "store", strict=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_off_their_scale_are_dropped_and_counted(tmp_path, monkeypatch):
+    values = {"mood": (0.0, 1.0, 2.0, 0.5), "arousal": (1.0, 9.0, 0.9, 9.5, float("nan"))}
+    labels = tuple(
+        Label(name, 2.0 * i, 2.0 * i + 2, v) for name, all_of in values.items() for i, v in enumerate(all_of)
+    )
+    load = toy.Toy.load
+    monkeypatch.setattr(toy.Toy, "load", lambda self, key: dataclasses.replace(load(self, key), labels=labels))
+    manifest = prepare(preparation(num_recordings=2), tmp_path / "store")
+    assert manifest["events"] == {"label_outside_its_scale": 2 * 4}
+    np.testing.assert_array_equal(open_store(tmp_path / "store").index["label/value"], 2 * [0, 1, 1, 9, np.nan])
+
+
+def test_the_same_signal_of_two_people_is_counted(tmp_path, monkeypatch):
+    load = toy.Toy.load
+    monkeypatch.setattr(toy.Toy, "load", lambda self, key: dataclasses.replace(load(self, "r0"), key=key, subject=key))
+    manifest = prepare(preparation(num_recordings=3), tmp_path / "copies")
+    assert manifest["events"] == {"same_signal_as_another_subject": 2}
+    monkeypatch.setattr(toy.Toy, "load", lambda self, key: dataclasses.replace(load(self, "r0"), key=key))
+    assert prepare(preparation(num_recordings=3), tmp_path / "one")["events"] == {}
 
 
 def test_strict_is_about_files_not_about_leads_that_were_off(tmp_path):
@@ -139,7 +162,7 @@ def test_config_files_say_how_they_are_used(file):
     assert f"--config=configs/{file.name}" in made.__doc__
     told = made.get_config()
     preprocess.check(told.preprocess)
-    assert told.workers == 0 and config.to_dict(told)["dataset"]["class"].startswith("ecgjax.datasets.")
+    assert told.workers == 0 and plain.to_dict(told)["dataset"]["class"].startswith("ecgjax.datasets.")
 
 
 CONFIG = """

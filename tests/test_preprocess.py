@@ -5,7 +5,7 @@ import pytest
 import toy
 from scipy import signal
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess, recording
 from ecgjax.signals.moments import Normalise, merge, moments_of
@@ -253,4 +253,4 @@ def test_contradictions_name_the_field(changes, message):
 def test_a_config_comes_back_from_its_dict():
     changed = Config()
     changed.ecg.high_hz, changed.eda.normalise, changed.bvp.gate.flat_s = 40.0, Normalise.NONE, 9.0
-    assert config.from_dict(Config, config.to_dict(changed)) == changed != Config()
+    assert plain.from_dict(Config, plain.to_dict(changed)) == changed != Config()

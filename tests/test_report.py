@@ -16,6 +16,7 @@ from ecgjax.evaluation.report import Attention, Reconstruction, write_report
 from ecgjax.evaluation.traces import learning_curves, token_times_s
 from ecgjax.models import conv_transformer
 from ecgjax.models.base import Activation
+from ecgjax.training import provenance
 from tests import tiny
 
 MANIFEST = {
@@ -243,7 +244,7 @@ def test_a_failed_report_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 def test_environment_names_command_commit_and_versions():
-    found = report.environment()
+    found = provenance.environment()
     assert found["command"].startswith("python -m ")
     assert "jax 0." in found["versions"] and found["commit"]
     json.dumps(found)

@@ -16,7 +16,7 @@ from ecgjax.errors import UserError
 from ecgjax.evaluation import apply, looks, metrics, report, summary, tables
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
-from ecgjax.training import loop
+from ecgjax.training import checkpoint, loop
 from ecgjax.training.writer import read_metrics
 from tests import tiny
 
@@ -51,7 +51,7 @@ def evaluated(run_folder, store, out):
     model = apply.load(run_folder, apply.read_experiment(run_folder))
     stores = [open_store(store)]
     windows, left_out = apply.find_unseen(model, stores)
-    return summary.report_evaluation(model, stores, apply.with_labels(model, windows), left_out, out)
+    return summary.report_evaluation(model, stores, apply.with_labels(model, stores, windows), left_out, out)
 
 
 def agree(folder):
@@ -118,6 +118,37 @@ def test_a_fine_tuning_says_what_it_was_pretrained_to_fill_in(pretrained, store,
     assert shown.masked_KT.any() and f"pre-training in {pretrained[1].name}" in shown.note
     experiment.data.window_s = 5.0
     assert looks._of_pretraining(experiment, corpus, corpus.test[:1]) is None, "which read other windows"
+
+
+def test_the_pretraining_s_devices_and_batches_need_not_be_here(pretrained, store, crossed, monkeypatch):
+    read = apply.read_experiment
+
+    def elsewhere(path):
+        before = read(path)
+        before.mesh.fsdp, before.data.eval_batch_size = 3, 3
+        return before
+
+    monkeypatch.setattr(apply, "read_experiment", elsewhere)
+    experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
+    experiment.init_from, corpus = str(pretrained[1]), crossed[1].corpus
+    assert looks._of_pretraining(experiment, corpus, corpus.test[:1]).masked_KT.any()
+
+
+def test_scores_are_written_whatever_becomes_of_the_pictures(crossed, store, tmp_path, monkeypatch):
+    folder, found, _ = crossed
+    for name in ("fold_00", "fold_01", "fold_02"):
+        shutil.copytree(folder / name, tmp_path / name)
+    monkeypatch.setattr(looks, "of_fold_0", None)
+    with pytest.raises(TypeError):
+        summary.report_cross_validation(tiny.finetuning(store, num_epochs=0.6, tensorboard=False), found, tmp_path)
+    scores = [json.loads((place / "results.json").read_text())["scores"] for place in (tmp_path, folder)]
+    assert scores[0] == scores[1] and (tmp_path / "predictions.npz").is_file()
+
+
+def test_the_report_names_the_commits_that_trained(crossed, pretrained):
+    for folder, runs in ((crossed[0], [crossed[0] / "fold_00"]), (pretrained[1], [pretrained[1]])):
+        commits = [commit for run in runs for commit in checkpoint.describe(run)["extra"]["commits"]]
+        assert f"<td>{commits[0]}</td>" in (folder / "report.html").read_text() and len(commits) == 1
 
 
 def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):

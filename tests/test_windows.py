@@ -181,9 +181,12 @@ def test_stores_that_mean_different_things_are_not_mixed(part, change, message):
         for name in ("toy", "other")
     ]
     for store in stores:
-        store.manifest["preprocess"]["ecg"] = {"low_hz": 0.8, "gate": {"min_bpm": 20}}
+        store.manifest["preprocess"]["ecg"] |= {"low_hz": 0.8, "gate": {"min_bpm": 20.0}}
     find_windows(stores, Data(label=Label(name="mood")), 10.0)
-    stores[1].manifest["preprocess"]["ecg"] = {"low_hz": 0.8, "gate": {"min_bpm": 30}}
+    stores[1].manifest["preprocess"]["ecg"] |= {
+        "gate": {"min_bpm": 30.0},
+        "high_hz": 0.0,
+    }  # a field that the first was prepared without
     find_windows(stores, Data(label=Label(name="mood")), 10.0)
     (name,) = change
     stores[1].manifest[part][name] = stores[1].manifest[part][name] | change[name]

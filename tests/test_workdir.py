@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.config import Data, Experiment, Label, LabelRule, Optim, Train
 from ecgjax.errors import UserError
 from ecgjax.signals.recording import LabelSpec
@@ -36,15 +36,15 @@ def make_experiment() -> Experiment:
 
 def test_a_config_survives_json():
     experiment = make_experiment()
-    text = json.dumps(config.to_dict(experiment))
-    assert config.from_dict(Experiment, json.loads(text)) == experiment
+    text = json.dumps(plain.to_dict(experiment))
+    assert plain.from_dict(Experiment, json.loads(text)) == experiment
     assert '"rule": "MEDIAN"' in text and '"class": "ecgjax.signals.recording:LabelSpec"' in text
 
 
 def test_fields_that_an_older_run_did_not_know_get_their_default():
-    stored = config.to_dict(make_experiment())
+    stored = plain.to_dict(make_experiment())
     del stored["train"]["keep_best"]
-    assert config.from_dict(Experiment, stored).train.keep_best == Train().keep_best
+    assert plain.from_dict(Experiment, stored).train.keep_best == Train().keep_best
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_fields_that_an_older_run_did_not_know_get_their_default():
 )
 def test_an_unknown_field_enum_or_class_is_named(path, value, message, monkeypatch):
     monkeypatch.setitem(sys.modules, "ecgjax_plus", sys.modules[__name__])
-    stored = config.to_dict(make_experiment())
+    stored = plain.to_dict(make_experiment())
     place = stored
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = value
     with pytest.raises(UserError) as caught:
-        config.from_dict(Experiment, stored)
+        plain.from_dict(Experiment, stored)
     assert str(caught.value).startswith(message)
 
 
 def test_diff_names_changed_added_and_removed_fields():
     old, new = {"a": 1, "b": {"c": [1, 2], "d": 3}}, {"a": 1, "b": {"c": [1, 3], "e": 4}}
-    assert config.diff(old, new) == {"b.c": ([1, 2], [1, 3]), "b.d": (3, None), "b.e": (None, 4)}
-    assert config.diff(old, old) == {}
+    assert plain.diff(old, new) == {"b.c": ([1, 2], [1, 3]), "b.d": (3, None), "b.e": (None, 4)}
+    assert plain.diff(old, old) == {}
 
 
 def occupy(folder, experiment):
@@ -122,6 +122,23 @@ def test_what_does_not_change_the_weights_may_change(tmp_path, name, value):
     changed = set_field(make_experiment(), name, value)
     occupy(tmp_path, changed)
     assert workdir.read_experiment(tmp_path) == changed
+
+
+def test_a_run_of_an_earlier_version_goes_on_if_what_is_new_has_its_default(tmp_path):
+    experiment = make_experiment()
+    workdir.write_config(tmp_path, experiment)
+    path = tmp_path / workdir.CONFIG
+    stored = json.loads(path.read_text())
+    del stored["experiment"]["optim"]["momentum"]
+    path.write_text(json.dumps(stored))
+    workdir.check_same(tmp_path, experiment)
+    experiment.optim.momentum = 0.5
+    with pytest.raises(UserError, match="config.optim.momentum was 0.9 and is 0.5"):
+        workdir.check_same(tmp_path, experiment)
+    stored["experiment"]["optim"]["nesterov"] = True
+    path.write_text(json.dumps(stored))
+    with pytest.raises(UserError, match="another version of ecgjax .*no field nesterov.* Give a new --workdir"):
+        workdir.check_same(tmp_path, experiment)
 
 
 def test_the_message_names_old_and_new_value_and_every_field(tmp_path):

@@ -1,18 +1,20 @@
 """Stores, windows, labels and split of one experiment, opened together."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ecgjax import config
+from ecgjax import config, plain
 from ecgjax.config import LabelRule, Protocol, Unit
 from ecgjax.data import labels, splits
 from ecgjax.data.pipeline import open_stores
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, find_windows
+from ecgjax.data.windows import Windows, find_windows, recording_digests, subjects_among
 from ecgjax.errors import UserError
+from ecgjax.signals.preprocess import Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,9 @@ def open_corpus(data: config.Data) -> Corpus:
     if not data.label.name:
         train = fold.train if one_grid else _of_subjects(windows, eval_windows.subject[fold.train])
         learnt = fold.train[:0]
-        return Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
+        found = Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
+        _refuse_copies(found, data.split)
+        return found
 
     fit_subjects = sorted(set(eval_windows.subject[fold.train].tolist()))
     if data.shuffle_labels:
@@ -83,7 +87,31 @@ def open_corpus(data: config.Data) -> Corpus:
         train = train[windows.label[train] >= 0]
     names = class_names(stores, label)
     _check_sides(data.split, names, windows.label[train], eval_windows.subject[fold.test], len(test))
-    return Corpus(stores, windows, train, eval_windows, validation, test, learnt, label, names)
+    if data.split.validation_fraction and not len(validation):
+        people = ", ".join(sorted(set(eval_windows.subject[fold.validation].tolist())))
+        raise UserError(
+            f"data.split: no window of {people}, who are to choose the epoch, has one of the classes "
+            f"{', '.join(names)}. Take another data.split.seed or a greater validation_fraction, or do without: "
+            "--config.data.split.validation_fraction=0."
+        )
+    found = Corpus(stores, windows, train, eval_windows, validation, test, learnt, label, names)
+    _refuse_copies(found, data.split)
+    return found
+
+
+def _refuse_copies(found: Corpus, split: config.Split) -> None:
+    """A recording that lies in the data under two names must not be on two sides."""
+    if split.protocol is Protocol.WINDOW:
+        return
+    sides = (found.windows.take(found.train), *(found.eval_windows.take(ids) for ids in (found.validation, found.test)))
+    for here, there in itertools.combinations(sides, 2):
+        shared = recording_digests(found.stores, here) & recording_digests(found.stores, there)
+        if shared:
+            names = [min(subjects_among(found.stores, side, shared)) for side in (here, there)]
+            raise UserError(
+                f"data.store: a recording of {names[0]} is also one of {names[1]}, sample by sample, and they are "
+                f"on two sides of data.split. Leave one of them out by --config.data.split.exclude_subjects={names[1]}."
+            )
 
 
 def _on_one_grid(data: config.Data) -> bool:
@@ -159,8 +187,8 @@ def check_store(store: Store, about: Mapping[str, Any], modalities: Iterable[str
                 f"{store.path}: {name} has {len(given['channels'])} channels, {model} was trained with "
                 f"{len(trained['channels'])}. Prepare it again with --config.dataset.channels.{name}=(...)."
             )
-        changes = config.diff(about["preprocess"][name], store.manifest["preprocess"][name])
-        for field, (then, now) in changes.items():
+        steps = (plain.with_defaults(Steps, p["preprocess"][name]) for p in (about, store.manifest))
+        for field, (then, now) in plain.diff(*steps).items():
             if not field.startswith("gate"):
                 raise UserError(
                     f"{store.path}: {name} was prepared with {field}={now}, {model} was trained with {then}. "

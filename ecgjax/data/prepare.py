@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.data import store_writer
 from ecgjax.datasets.base import Dataset
 from ecgjax.errors import DataError, UserError
@@ -21,6 +21,7 @@ from ecgjax.signals import preprocess as preprocessing
 from ecgjax.signals.preprocess import Prepared
 
 NO_SIGNAL = "no good signal"
+OFF_SCALE = "label_outside_its_scale"
 
 
 @dataclasses.dataclass
@@ -89,8 +90,8 @@ def prepare(
             raise UserError(f"{dataset.name}: none of {len(keys)} recordings is usable: {count.reasons()}")
         return writer.commit(
             {
-                "dataset": {"name": dataset.name, "config": config.to_dict(preparation.dataset)},
-                "labels": {name: config.to_dict(spec) for name, spec in sorted(dataset.label_specs.items())},
+                "dataset": {"name": dataset.name, "config": plain.to_dict(preparation.dataset)},
+                "labels": {name: plain.to_dict(spec) for name, spec in sorted(dataset.label_specs.items())},
                 "dropped": {m: dict(sorted(seconds.items())) for m, seconds in sorted(count.dropped.items())},
                 "skipped_files": dict(sorted(count.skipped.items())),
                 "events": dict(sorted(count.events.items())),
@@ -105,6 +106,7 @@ class _Count:
         self.dropped: dict[str, dict[str, float]] = collections.defaultdict(lambda: collections.defaultdict(float))
         self.skipped: dict[str, list[str]] = collections.defaultdict(list)
         self.events: collections.Counter[str] = collections.Counter()
+        self._owners: dict[str, str] = {}  # subject of each signal met, by its digest
 
     def add(self, prepared: Prepared) -> None:
         told = []
@@ -113,6 +115,9 @@ class _Count:
                 self.dropped[modality][reason] += value
                 told.append(f"{modality}: {value:.0f} s {reason}")
         self.events.update(prepared.events)
+        owners = [self._owners.setdefault(digest, prepared.subject) for digest in prepared.digests.values()]
+        if any(owner != prepared.subject for owner in owners):
+            self.events["same_signal_as_another_subject"] += 1
         if not prepared.signals:
             self.skipped[NO_SIGNAL].append(f"{prepared.key}: {', '.join(told) or 'no samples'}")
 
@@ -158,7 +163,9 @@ def _prepare_one(dataset: Dataset, steps: preprocessing.Config, key: str) -> Pre
         unknown = {label.name for label in recording.labels} - dataset.label_specs.keys()
         if unknown or recording.key != key:
             raise ValueError(f"the reader of {dataset.name} gave {recording.key} for {key}, with labels {unknown}")
-        return preprocessing.prepare_recording(recording, steps)
+        labels = tuple(label for label in recording.labels if dataset.label_specs[label.name].holds(label.value))
+        events = recording.events + (OFF_SCALE,) * (len(recording.labels) - len(labels))
+        return preprocessing.prepare_recording(dataclasses.replace(recording, labels=labels, events=events), steps)
     except DataError as error:
         return error
 

@@ -31,7 +31,7 @@ class Store:
 
     Attributes:
       path: the folder.
-      manifest: format_version, ecgjax_version, dataset {name, config}, preprocess (config.to_dict),
+      manifest: format_version, ecgjax_version, dataset {name, config}, preprocess (plain.to_dict),
         modalities {m: {rate_hz, unit, channels, normalise, samples, hours}} (hours in good spans), subjects (sorted),
         labels {name: LabelSpec as dict}, num_recordings, dropped {m: {reason: seconds}},
         skipped_files {reason: [messages]}, events {name: count}, content_hash.

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import ecgjax
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.data import staging, store
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
@@ -101,7 +101,7 @@ class Writer:
                 "format_version": store.FORMAT_VERSION,
                 "ecgjax_version": ecgjax.__version__,
                 **about,
-                "preprocess": config.to_dict(self._steps),
+                "preprocess": plain.to_dict(self._steps),
                 "modalities": {name: track.about() for name, track in sorted(self._tracks.items())},
                 "subjects": sorted({r["subject"] for r in self._recordings}),
                 "num_recordings": len(self._recordings),

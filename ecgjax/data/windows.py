@@ -6,14 +6,15 @@ stride and the label rule are config, and 99 % overlap costs nothing but rows.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ecgjax import config
+from ecgjax import config, plain
 from ecgjax.config import Borders
 from ecgjax.data.store import Store
 from ecgjax.errors import UserError, did_you_mean
+from ecgjax.signals.preprocess import Steps
 
 _EPSILON_S = 1e-6  # spans and strides are sums of floats; a microsecond is far below any sampling period here
 
@@ -106,8 +107,8 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
             told = "; ".join(f"{s.path} has {rate} Hz, {channels} channels" for (rate, channels), s in kinds.items())
             raise UserError(f'data.store: "{modality}" differs between stores: {told}. Prepare them alike.')
         for store in stores[1:]:
-            first, other = (s.manifest["preprocess"][modality] for s in (stores[0], store))
-            for field, (here, there) in config.diff(first, other).items():
+            first, other = (plain.with_defaults(Steps, s.manifest["preprocess"][modality]) for s in (stores[0], store))
+            for field, (here, there) in plain.diff(first, other).items():
                 if not field.startswith("gate"):
                     raise UserError(
                         f"data.store: {store.path} was prepared with {modality}.{field}={there}, {stores[0].path} with "
@@ -115,7 +116,7 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
                     )
     for store in stores[1:] if data.label.name else ():
         said = [s.manifest["labels"].get(data.label.name) for s in (stores[0], store)]
-        if None not in said and (changes := config.diff(*said)):
+        if None not in said and (changes := plain.diff(*said)):
             field, (here, there) = next(iter(changes.items()))
             raise UserError(
                 f'data.store: label "{data.label.name}" has {field} {there} in {store.path} and {here} in '
@@ -141,6 +142,18 @@ def recording_digests(stores: Sequence[Store], windows: Windows) -> set[str]:
         recordings = np.unique(windows.recording[windows.store == number])
         for modality in windows.rows:
             found |= set(store.index[f"{modality}/digest"][recordings].tolist())
+    return found
+
+
+def subjects_among(stores: Sequence[Store], windows: Windows, known: Iterable[str]) -> set[str]:
+    """Subjects of windows who are known by name, or by the digest of one of their recordings."""
+    known = set(known)
+    found = known & set(windows.subjects)
+    for number, store in enumerate(stores):
+        mine = np.flatnonzero(windows.store == number)
+        for modality in windows.rows:
+            met = np.isin(store.index[f"{modality}/digest"], sorted(known))
+            found |= set(windows.subject[mine[met[windows.recording[mine]]]].tolist())
     return found
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax import config
+from ecgjax import config, plain
 from ecgjax.config import Data, Experiment
 from ecgjax.data import labels, pipeline
 from ecgjax.data.corpus import recording_keys
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, find_windows
+from ecgjax.data.windows import Windows, find_windows, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.training import checkpoint, inherit
@@ -44,7 +44,7 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
       UserError: there is no usable checkpoint, or its config is of another version.
     """
-    return config.from_dict(Experiment, checkpoint.describe(path)["extra"]["config"])
+    return plain.from_dict(Experiment, checkpoint.describe(path)["extra"]["config"])
 
 
 def load(path: Path, experiment: Experiment) -> Model:
@@ -65,7 +65,7 @@ def load(path: Path, experiment: Experiment) -> Model:
     )
     meshes.check_batch_size(experiment.data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
     roots = {"params": compiled.abstract.params, "model_state": compiled.abstract.model_state}
-    found = checkpoint.restore(path, roots, model=config.to_dict(experiment)["model"]).state
+    found = checkpoint.restore(path, roots, model=plain.to_dict(experiment)["model"]).state
     key = checkpoint.restore(path, {"key": compiled.abstract.key}).state["key"]
     state = State(step=np.zeros((), np.int32), key=key, opt_state=(), **found)
     return Model(experiment, about, compiled, state)
@@ -84,8 +84,7 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
     windows = find_windows(stores, data, data.eval_stride_s)
     people = inherit.people_of(model.about)
     met = {*people.labelled, *(() if model.compiled.program.task.num_classes else people.unlabelled)}
-    again = _with_recordings(stores, windows, model.about.get("recording_digests", []))
-    seen = sorted(met & set(windows.subjects) | again)
+    seen = sorted(subjects_among(stores, windows, met))
     unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
     if not len(unseen):
         raise UserError(
@@ -95,27 +94,35 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
     return unseen, seen
 
 
-def met_without_labels(model: Model, windows: Windows) -> list[str]:
+def met_without_labels(model: Model, stores: Sequence[Store], windows: Windows) -> list[str]:
     """People of these windows whose signals a run met that the model was started from: scores are transductive."""
-    return sorted(set(inherit.people_of(model.about).unlabelled) & set(windows.subjects))
+    return sorted(subjects_among(stores, windows, inherit.people_of(model.about).unlabelled))
 
 
-def _with_recordings(stores: Sequence[Store], windows: Windows, digests: Sequence[str]) -> set[str]:
-    """Subjects of windows from a recording with one of these digests."""
-    found: set[str] = set()
-    for number, store in enumerate(stores):
-        mine = np.flatnonzero(windows.store == number)
-        for modality in windows.rows:
-            known = np.isin(store.index[f"{modality}/digest"], digests)
-            found |= set(windows.subject[mine[known[windows.recording[mine]]]].tolist())
-    return found
+def with_labels(model: Model, stores: Sequence[Store], windows: Windows) -> Windows:
+    """Labels by the rule and with the classes or threshold of the training; windows without a class are dropped.
 
-
-def with_labels(model: Model, windows: Windows) -> Windows:
-    """Labels by the rule and with the classes or threshold of the training; windows without a class are dropped."""
-    label = config.from_dict(config.Label, model.about["label"])
+    Raises:
+      UserError: the stores' label means something else, or the experiment asks for another rule.
+    """
+    label = plain.from_dict(config.Label, model.about["label"])
     if not label.name:
         return windows
+    asked = plain.to_dict(model.experiment.data.label)
+    trained = plain.with_defaults(config.Label, model.about["config"]["data"]["label"])
+    for field, (then, now) in plain.diff(trained, asked).items():
+        if field != "name":  # the same label may be called otherwise in another store
+            raise UserError(
+                f"data.label.{field}={now}: the model was trained with {then}, and what its classes mean cannot be "
+                "changed now. Leave it out."
+            )
+    for store in stores:
+        spec = store.manifest["labels"][asked["name"]]
+        for field, (then, now) in plain.diff(model.about["label_spec"], spec).items():
+            raise UserError(
+                f'{store.path}: label "{asked["name"]}" has {field} {now}, the model was trained with {then}: they do '
+                "not mean the same. Name another by --config.data.label.name."
+            )
     windows = labels.classify(windows, label)
     return windows.take(np.flatnonzero(windows.label >= 0))
 

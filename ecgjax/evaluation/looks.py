@@ -58,6 +58,7 @@ def _of_pretraining(experiment: Experiment, corpus: Corpus, ids: np.ndarray) -> 
     """None where that run read other windows, or filled no hidden spans."""
     path, data = Path(experiment.init_from), experiment.data
     before = apply.read_experiment(path)
+    before.mesh, before.data.eval_batch_size = experiment.mesh, data.eval_batch_size  # of the devices here
     if (before.data.modalities, before.data.window_s) != (data.modalities, data.window_s):
         return None
     model, gather = apply.load(path, before), pipeline.make_gather(corpus.stores, corpus.eval_windows, data)

@@ -15,7 +15,7 @@ from ecgjax.data import splits
 from ecgjax.data.corpus import Corpus, open_corpus, recording_keys
 from ecgjax.data.pipeline import make_gather
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows
+from ecgjax.data.windows import Windows, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.evaluation import baselines
 from ecgjax.evaluation.predictions import Predictions, concatenate
@@ -98,9 +98,9 @@ def _met_before(folds: Sequence[Experiment], corpora: Sequence[Corpus]) -> tuple
     """
     labelled, unlabelled = set(), set()
     for fold, corpus in zip(folds, corpora, strict=True):
-        people, tested = inherit.people_before(fold), set(corpus.eval_windows.subject[corpus.test].tolist())
-        labelled |= tested & set(people.labelled)
-        unlabelled |= tested & set(people.unlabelled)
+        people, tested = inherit.people_before(fold), corpus.eval_windows.take(corpus.test)
+        labelled |= subjects_among(corpus.stores, tested, people.labelled)
+        unlabelled |= subjects_among(corpus.stores, tested, people.unlabelled)
     one, window_wise = folds[0], folds[0].data.split.protocol is Protocol.WINDOW
     if labelled and not window_wise:
         raise UserError(

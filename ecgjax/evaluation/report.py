@@ -1,16 +1,9 @@
 """One self-contained report.html of a run: what was run, on what, how well, beside what, and what to doubt."""
 
-import datetime
-import importlib.metadata
 import os
-import platform
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from ecgjax.data.staging import whole_file
@@ -21,7 +14,6 @@ from ecgjax.evaluation.svg import labelled
 from ecgjax.evaluation.tables import number
 from ecgjax.evaluation.traces import Attention, Reconstruction
 
-_PACKAGES = ("ecgjax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "neurokit2")
 _HEADLINES = (  # (metric, what it is called, which of its values is best, how it is written), the most telling first
     (
         "validation/explained",
@@ -31,38 +23,6 @@ _HEADLINES = (  # (metric, what it is called, which of its values is best, how i
     ),
     ("validation/loss", "lowest validation loss", min, "{:.4g}".format),
 )
-
-
-def environment() -> dict[str, str]:
-    """Command, commit, versions and machine of this process, for `run`. Devices are the caller's to add."""
-    versions = []
-    for package in _PACKAGES:
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
-            continue
-    return {
-        "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "date": datetime.datetime.now().astimezone().isoformat(" ", "seconds"),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
-        "versions": ", ".join(versions),
-    }
-
-
-def _module() -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec else Path(sys.argv[0]).name
-
-
-def _commit() -> str:
-    """`git describe` of the code that runs; "unknown" outside a checkout."""
-    call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--tags"]
-    try:
-        return subprocess.run(call, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def write_report(

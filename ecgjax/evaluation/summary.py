@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ecgjax import config
+from ecgjax import config, plain
 from ecgjax.config import Experiment
 from ecgjax.data import splits, staging
 from ecgjax.data.corpus import Corpus
@@ -21,6 +21,7 @@ from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
 from ecgjax.evaluation.sweeps import Result, Score
 from ecgjax.evaluation.tables import Row
+from ecgjax.training import checkpoint, provenance
 from ecgjax.training import mesh as meshes
 from ecgjax.training.loop import Run
 from ecgjax.training.progress import tell
@@ -37,7 +38,7 @@ def report_run(this: Run, state: State) -> Path:
         report.write_report(
             path,
             title=f"{this.folder.name}: {type(this.compiled.program.task).__name__}",
-            run=_facts(this.experiment, this.corpus),
+            run=_facts(this.experiment, this.corpus) | {"commit": ", ".join(this.commits)},
             data=_manifests(this.corpus),
             curves=_curves(this.folder),
             **looked,
@@ -50,7 +51,10 @@ def report_run(this: Run, state: State) -> Path:
 def report_cross_validation(experiment: Experiment, found: CrossValidation, folder: Path) -> tuple[str, Path]:
     """Writes predictions.npz, results.json, results.md and report.html; returns the table as text and the report."""
     tell("report: intervals, figures, a look at some windows")
+    runs = sorted(folder.glob("fold_*"))
     facts, rows = _facts(experiment, found.corpus, " in fold 0"), tables.compare(found.predictions)
+    facts["commit"] = ", ".join(dict.fromkeys(c for run in runs for c in _about(run)["commits"]))
+    meshes.on_first(lambda: _write_scores(folder, facts, found.predictions, rows))  # whatever becomes of the pictures
     path, looked = folder / "report.html", looks.of_fold_0(experiment, found, folder / "fold_00")
 
     def write() -> None:
@@ -59,12 +63,11 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
             title=f"{folder.name}: {experiment.data.label.name}",
             run=facts,
             data=_manifests(found.corpus),
-            curves=[row | {"fold": i} for i, run in enumerate(sorted(folder.glob("fold_*"))) for row in _curves(run)],
+            curves=[row | {"fold": i} for i, run in enumerate(runs) for row in _curves(run)],
             predictions=found.predictions,
             notes=_doubts(found),
             **looked,
         )
-        _write_scores(folder, facts, found.predictions, rows)
 
     meshes.on_first(write)
     return tables.format_table(rows), path
@@ -73,7 +76,7 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
 def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Sequence[str], folder: Path) -> str:
     """Writes sweep.json, sweep.md and report.html of the cells that are done, and returns what to print."""
     lines = sweeps.table(results)
-    facts = report.environment() | {"cells": f"{len(results)} done", "config": config.to_dict(experiment)}
+    facts = provenance.environment() | {"cells": f"{len(results)} done", "config": plain.to_dict(experiment)}
     report.write_report(
         folder / "report.html",
         title=f"{folder.name}: sweep",
@@ -122,9 +125,13 @@ def report_evaluation(
     scores, kept = apply.run(model, stores, windows, keep=len(windows) if data.label.name else 0)
     told = f"{len(windows)} windows of {len(windows.subjects)} people"
     told += f" ({len(left_out)} people the model was trained or selected on left out)" if left_out else ""
-    met = apply.met_without_labels(model, windows)
+    met = apply.met_without_labels(model, stores, windows)
     told += f"; pre-training met the signals, not the labels, of {', '.join(met)}" if met else ""
-    facts = report.environment() | {"people": told, "config": config.to_dict(model.experiment)}
+    facts = provenance.environment() | {
+        "people": told,
+        "trained at commit": ", ".join(model.about["commits"]),
+        "config": plain.to_dict(model.experiment),
+    }
     predictions: dict[str, Predictions] = {}
     if "probability" in kept:
         model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
@@ -186,16 +193,20 @@ def _doubts(found: CrossValidation) -> list[str]:
 
 def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str, Any]:
     devices = jax.devices()
-    facts = report.environment() | {
+    facts = provenance.environment() | {
         "devices": f"{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)",
         "seed": experiment.seed,
         "windows": f"{len(corpus.train):,} to train on{where}, {len(corpus.eval_windows):,} on the evaluation grid",
         "subjects": len(corpus.eval_windows.subjects),
-        "config": config.to_dict(experiment),
+        "config": plain.to_dict(experiment),
     }
     if experiment.data.label.name:
         facts |= {"protocol": experiment.data.split.protocol.value, "classes": ", ".join(corpus.class_names)}
     return facts
+
+
+def _about(run: Path) -> dict[str, Any]:
+    return checkpoint.describe(run)["extra"]
 
 
 def _manifests(corpus: Corpus) -> Sequence[dict[str, Any]]:

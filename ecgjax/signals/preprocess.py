@@ -4,7 +4,7 @@
     (prepared,) = normalise([prepared], Config())              # z-scored over those spans
 
 `launch.prepare` runs the first step in worker processes and the second while it writes the store; `launch.predict`
-runs both on one file, with the config that the store's manifest kept (`config.from_dict(Config, ...)`).
+runs both on one file, with the config that the store's manifest kept (`plain.from_dict(Config, ...)`).
 """
 
 import dataclasses

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 
 import numpy as np
 
@@ -68,6 +69,12 @@ class LabelSpec:
     low: float = 0.0
     high: float = 0.0
     rater: str = "protocol"
+
+    def holds(self, value: float) -> bool:
+        """Whether it is one of the classes, or on the scale where one is given. A missing rating, NaN, is none."""
+        if self.classes:
+            return value in range(len(self.classes))
+        return self.low >= self.high or math.isnan(value) or self.low <= value <= self.high
 
 
 @dataclasses.dataclass(frozen=True)

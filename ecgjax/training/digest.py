@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.data.staging import whole_file
 from ecgjax.errors import DataError
 
@@ -95,7 +95,7 @@ def misfit(folder: Path, lines: list[str], extra: Mapping[str, Any], model: Mapp
     """The message for a checkpoint whose leaves do not fit, with the config fields that explain it, if they do."""
     shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
     there = extra.get("config", {}).get("model", {})
-    fields = config.diff(there, model) if model and there else {}
+    fields = plain.diff(there, model) if model and there else {}
     why = "; ".join(f"model.{name} is {old} in the checkpoint and {new} here" for name, (old, new) in fields.items())
     remedy = (
         f"Set the model's fields as they were: {why}."

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgjax import config
+from ecgjax import plain
 from ecgjax.config import Experiment
-from ecgjax.data.corpus import check_store
+from ecgjax.data.corpus import Corpus, check_store
 from ecgjax.data.store import Store
+from ecgjax.data.windows import recording_digests
 from ecgjax.errors import UserError
 from ecgjax.training import checkpoint
 from ecgjax.training.state import State
@@ -17,6 +18,8 @@ from ecgjax.training.state import State
 @dataclasses.dataclass(frozen=True)
 class People:
     """Whom weights have learnt from or were chosen on: in their own run, and in all it was started from.
+
+    Known by name, "<data set>/<person>", and by the digests of their recordings, which stay when a name changes.
 
     Attributes:
       labelled: with their labels.
@@ -32,12 +35,16 @@ class People:
         return People(tuple(sorted(labelled)), tuple(sorted(everyone - labelled)))
 
 
+def known_of(corpus: Corpus) -> set[str]:
+    """What those are known by whom a run on this corpus learns from or chooses by."""
+    sides = (corpus.windows.take(corpus.train), corpus.eval_windows.take(corpus.validation))
+    names = {*corpus.train_subjects, *corpus.validation_subjects}
+    return names.union(*(recording_digests(corpus.stores, side) for side in sides))
+
+
 def people_of(extra: Mapping[str, Any]) -> People:
-    """Those of a checkpoint; its own run's alone where it was written before checkpoints told them."""
-    if "people" in extra:
-        return People(**{kind: tuple(names) for kind, names in extra["people"].items()})
-    own = {*extra["train_subjects"], *extra["validation_subjects"]}
-    return People().and_also(own, with_labels=bool(extra["class_names"]))
+    """Those of a checkpoint."""
+    return People(**{kind: tuple(known) for kind, known in extra["people"].items()})
 
 
 def people_before(experiment: Experiment) -> People:
@@ -58,7 +65,7 @@ def read_encoder(experiment: Experiment, abstract: State, stores: Sequence[Store
       UserError: there is no usable checkpoint; its encoder is another one, though its weights may have the same
         shapes; or the stores were prepared otherwise than those it learnt from.
     """
-    path, model = Path(experiment.init_from), config.to_dict(experiment)["model"]
+    path, model = Path(experiment.init_from), plain.to_dict(experiment)["model"]
     about = checkpoint.describe(path)["extra"]
     _check_model(path, about["config"]["model"], model, getattr(experiment.model, "may_differ", ()))
     for store in stores:
@@ -70,7 +77,8 @@ def read_encoder(experiment: Experiment, abstract: State, stores: Sequence[Store
 
 def _check_model(path: Path, then: dict[str, Any], now: dict[str, Any], may_differ: Iterable[str]) -> None:
     """Weights mean what they meant only in the model they were trained in: strides and activations have no shapes."""
-    changes = {name: values for name, values in config.diff(then, now).items() if name not in may_differ}
+    then = plain.with_defaults(Any, then)
+    changes = {name: values for name, values in plain.diff(then, now).items() if name not in may_differ}
     if changes:
         told = "model.{} is {} in the checkpoint and {} here"
         shown = "; ".join(told.format(name, *values) for name, values in changes.items())

@@ -16,15 +16,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from ecgjax import config
+from ecgjax import config, plain
 from ecgjax.config import Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
-from ecgjax.data.windows import recording_digests
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
-from ecgjax.training import checkpoint, features, inherit, optim, workdir
+from ecgjax.training import checkpoint, features, inherit, optim, provenance, workdir
 from ecgjax.training import mesh as meshes
 from ecgjax.training.checkpoint import Checkpoints
 from ecgjax.training.evaluate import evaluate
@@ -39,7 +38,12 @@ from ecgjax.training.writer import Writer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Everything of a run that does not change while it trains; `people` are known once it starts."""
+    """Everything of a run that does not change while it trains; the last two are known once it starts.
+
+    Attributes:
+      people: whom its weights have learnt from.
+      commits: of the code that trained it, in turn where it was resumed by another.
+    """
 
     experiment: Experiment
     folder: Path
@@ -50,6 +54,7 @@ class Run:
     rates: np.ndarray
     eval_every: int
     people: People = People()
+    commits: tuple[str, ...] = ()
 
     @property
     def num_steps(self) -> int:
@@ -131,14 +136,16 @@ def _start(this: Run, checkpoints: Checkpoints) -> tuple[Run, State, list[list[f
     if checkpoints.steps():
         state, extra = checkpoints.restore(abstract)
         same_stores(this.folder, extra["stores"], this.corpus)
-        return dataclasses.replace(this, people=inherit.people_of(extra)), state, extra["history"]
-    own = {*this.corpus.train_subjects, *this.corpus.validation_subjects}
-    people = inherit.people_before(experiment).and_also(own, with_labels=this.compiled.program.task.num_classes > 0)
+        commits = tuple(dict.fromkeys([*extra["commits"], provenance.commit()]))
+        return dataclasses.replace(this, people=inherit.people_of(extra), commits=commits), state, extra["history"]
+    people = inherit.people_before(experiment).and_also(
+        inherit.known_of(this.corpus), with_labels=this.compiled.program.task.num_classes > 0
+    )
     state = this.compiled.init(jax.random.key(experiment.seed))
     if experiment.init_from:
         found = inherit.read_encoder(experiment, abstract, this.corpus.stores)
         state = state.replace(**{name: getattr(state, name) | {"encoder": part} for name, part in found.items()})
-    return dataclasses.replace(this, people=people), state, []
+    return dataclasses.replace(this, people=people, commits=(provenance.commit(),)), state, []
 
 
 def _with_features(this: Run, state: State) -> Run:
@@ -269,19 +276,19 @@ def fingerprint(corpus: Corpus) -> dict[str, str]:
 
 def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
     """What a checkpoint says of itself: what it was trained on, and what it wants to be fed."""
-    data, corpus, first = this.experiment.data, this.corpus, this.corpus.stores[0].manifest
-    sides = (corpus.windows.take(corpus.train), corpus.eval_windows.take(corpus.validation))
+    data, first = this.experiment.data, this.corpus.stores[0].manifest
     return {
-        "config": config.to_dict(this.experiment),
+        "config": plain.to_dict(this.experiment),
         "history": history,
         "stores": fingerprint(this.corpus),
         "modalities": {m: first["modalities"][m] for m in data.modalities},
         "preprocess": {m: first["preprocess"][m] for m in data.modalities},
-        "label": config.to_dict(this.corpus.label),
+        "label": plain.to_dict(this.corpus.label),
+        "label_spec": first["labels"].get(data.label.name),
         "class_names": list(this.corpus.class_names),
         "train_subjects": this.corpus.train_subjects,
         "validation_subjects": this.corpus.validation_subjects,
-        "people": config.to_dict(this.people),
-        "recording_digests": sorted(set().union(*(recording_digests(corpus.stores, side) for side in sides))),
+        "people": plain.to_dict(this.people),
+        "commits": list(this.commits),
         "num_parameters": count_parameters(this.compiled.abstract.params),
     }

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ecgjax.config import Experiment, to_dict
+from ecgjax import plain
+from ecgjax.config import Experiment
 from ecgjax.tasks.base import Batch
 from ecgjax.training import mesh as meshes
 from ecgjax.training import optim, state
@@ -47,7 +48,7 @@ _compiled: dict[str, Compiled] = {}
 def compile_program(experiment: Experiment, batch: Batch) -> Compiled:
     """Shapes, shardings and jitted functions of an experiment for batches like this one."""
     shapes = jax.tree.map(lambda x: (np.shape(x)[1:], str(np.asarray(x).dtype)), batch)
-    described = to_dict(experiment)
+    described = plain.to_dict(experiment)
     key = repr([described[part] for part in ("task", "model", "optim", "mesh")] + [shapes])
     if key not in _compiled:
         while len(_compiled) > 1:

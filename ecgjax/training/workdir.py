@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import logging
 
-from ecgjax import __version__, config
+from ecgjax import __version__, config, plain
 from ecgjax.data.staging import disk_errors, whole_file
 from ecgjax.errors import UserError
 from ecgjax.training import mesh as meshes
@@ -64,9 +64,10 @@ def check_same(workdir: Path, experiment: config.Experiment) -> None:
     Raises:
       UserError: names each field that changed, with its old and new value.
     """
+    was = plain.to_dict(read_experiment(workdir))
     changes = {
         name: values
-        for name, values in config.diff(read_config(workdir), config.to_dict(experiment)).items()
+        for name, values in plain.diff(was, plain.to_dict(experiment)).items()
         if not any(name == field or name.startswith(f"{field}.") for field in MAY_CHANGE)
     }
     if changes:
@@ -78,7 +79,7 @@ def check_same(workdir: Path, experiment: config.Experiment) -> None:
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """The resolved config of the run in a folder, as nested dicts (`config.to_dict`).
+    """The resolved config of the run in a folder, as nested dicts (`plain.to_dict`).
 
     Raises:
       UserError: the folder holds no run, or the file is damaged.
@@ -98,7 +99,11 @@ def read_experiment(workdir: Path) -> config.Experiment:
     Raises:
       UserError: as `read_config`, or a field or class is unknown to this version.
     """
-    return config.from_dict(config.Experiment, read_config(workdir))
+    found = read_config(workdir)
+    try:
+        return plain.from_dict(config.Experiment, found)
+    except UserError as error:
+        raise UserError(f"{workdir}: its run is of another version of ecgjax ({error}) Give a new --workdir.") from None
 
 
 @contextlib.contextmanager
@@ -132,7 +137,7 @@ def write_config(workdir: Path, experiment: config.Experiment) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    content = {"ecgjax_version": __version__, "experiment": config.to_dict(experiment)}
+    content = {"ecgjax_version": __version__, "experiment": plain.to_dict(experiment)}
 
     def write() -> None:
         with whole_file(Path(workdir) / CONFIG) as file:
