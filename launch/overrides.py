@@ -136,7 +136,7 @@ def _type_name(cls: type) -> str:
 
 
 class TupleParser(flags.ArgumentParser):
-    """Tuples with checked elements: `(64,128)`, `64,128`, `64`, `ecg,eda`, `()`."""
+    """Tuples with checked elements: `(64,128)`, `64,128`, `64`, `ecg,eda`, `(ecg,eda)`, `()`."""
 
     def __init__(self, field_type: Any):
         self._field_type = field_type
@@ -147,7 +147,8 @@ class TupleParser(flags.ArgumentParser):
         try:
             value = ast.literal_eval(argument)
         except (ValueError, SyntaxError):
-            value = tuple(part.strip() for part in argument.split(",") if part.strip())
+            inner = re.sub(r"^\((.*)\)$", r"\1", argument.strip())  # bare words, perhaps in brackets
+            value = tuple(part.strip() for part in inner.split(",") if part.strip())
         value = value if isinstance(value, tuple | list) else (value,)
         return _convert(value, self._field_type)
 
