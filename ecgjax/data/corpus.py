@@ -44,11 +44,11 @@ class Corpus:
 
     @property
     def train_subjects(self) -> list[str]:
-        return sorted(set(self.windows.subject[self.train].tolist()))
+        return self.windows.subjects_of(self.train)
 
     @property
     def validation_subjects(self) -> list[str]:
-        return sorted(set(self.eval_windows.subject[self.validation].tolist()))
+        return self.eval_windows.subjects_of(self.validation)
 
 
 def open_corpus(data: config.Data) -> Corpus:
@@ -67,13 +67,13 @@ def open_corpus(data: config.Data) -> Corpus:
     fold = splits.make_fold(eval_windows, data.split)
     windows = eval_windows if one_grid else find_windows(stores, data, data.stride_s)
     if not data.label.name:
-        train = fold.train if one_grid else _of_subjects(windows, eval_windows.subject[fold.train])
+        train = fold.train if one_grid else np.flatnonzero(windows.are_of(eval_windows.subjects_of(fold.train)))
         learnt = fold.train[:0]
         found = Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
         _refuse_copies(found, data.split)
         return found
 
-    fit_subjects = sorted(set(eval_windows.subject[fold.train].tolist()))
+    fit_subjects = eval_windows.subjects_of(fold.train)
     if data.shuffle_labels:
         windows, eval_windows = (labels.shuffle_trials(w, data.split.seed) for w in (windows, eval_windows))
     label = labels.learn(eval_windows, data.label, fit_subjects)
@@ -83,12 +83,12 @@ def open_corpus(data: config.Data) -> Corpus:
         train, validation = (labels.limit(eval_windows, ids, label, data.split.seed) for ids in (train, validation))
     learnt = np.union1d(train, validation)
     if not one_grid:
-        train = _of_subjects(windows, eval_windows.subject[train])
+        train = np.flatnonzero(windows.are_of(eval_windows.subjects_of(train)))
         train = train[windows.label[train] >= 0]
     names = class_names(stores, label)
-    _check_sides(data.split, names, windows.label[train], eval_windows.subject[fold.test], len(test))
+    _check_sides(data.split, names, windows.label[train], eval_windows.subjects_of(fold.test), len(test))
     if data.split.validation_fraction and not len(validation):
-        people = ", ".join(sorted(set(eval_windows.subject[fold.validation].tolist())))
+        people = ", ".join(eval_windows.subjects_of(fold.validation))
         raise UserError(
             f"data.split: no window of {people}, who are to choose the epoch, has one of the classes "
             f"{', '.join(names)}. Take another data.split.seed or a greater validation_fraction, or do without: "
@@ -128,19 +128,15 @@ def _on_one_grid(data: config.Data) -> bool:
     return True
 
 
-def _of_subjects(windows: Windows, subjects: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(np.isin(windows.subject, np.unique(subjects)))
-
-
 def _check_sides(
-    split: config.Split, names: tuple[str, ...], trained: np.ndarray, held_out: np.ndarray, num_tested: int
+    split: config.Split, names: tuple[str, ...], trained: np.ndarray, held_out: Sequence[str], num_tested: int
 ) -> None:
     where = f"data.split: fold {split.fold}" if split.fold >= 0 else "data.split"
     if len(held_out) and not num_tested:
-        people = ", ".join(sorted(set(held_out.tolist())))
         raise UserError(
-            f"{where} has nothing to test on: no window of {people} has one of the classes {', '.join(names)}. Leave "
-            "them out by --config.data.split.exclude_subjects, take fewer folds, or mend data.label."
+            f"{where} has nothing to test on: no window of {', '.join(held_out)} has one of the classes "
+            f"{', '.join(names)}. Leave them out by --config.data.split.exclude_subjects, take fewer folds, or mend "
+            "data.label."
         )
     present = np.unique(trained)
     if len(present) == 1:

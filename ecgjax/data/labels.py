@@ -22,7 +22,7 @@ def learn(windows: Windows, label: config.Label, fit_subjects: list[str]) -> con
     if label.rule not in (LabelRule.MEAN, LabelRule.MEDIAN):
         return label
     trials = _first_of_each_trial(windows)
-    ratings = windows.rating[trials[np.isin(windows.subject[trials], fit_subjects)]]
+    ratings = windows.rating[trials[windows.are_of(fit_subjects)[trials]]]
     middle = np.mean if label.rule is LabelRule.MEAN else np.median
     return dataclasses.replace(label, rule=LabelRule.THRESHOLD, threshold=float(middle(ratings)))
 
@@ -88,9 +88,9 @@ def limit(windows: Windows, ids: np.ndarray, label: config.Label, seed: int) -> 
     of = classes if label.fraction_of is Unit.WINDOWS else np.zeros_like(classes)
     kept = []
     for part in [ids[(of == c) & (classes >= 0)] for c in np.unique(of)]:
-        units = part if label.fraction_of is Unit.WINDOWS else np.unique(windows.subject[part])
+        units = part if label.fraction_of is Unit.WINDOWS else np.unique(windows.person[part])
         chosen = np.random.default_rng([seed, 2]).permutation(units)[: max(round(label.fraction * len(units)), 1)]
-        kept.append(part[np.isin(units if units is part else windows.subject[part], chosen)])
+        kept.append(part[np.isin(units if units is part else windows.person[part], chosen)])
     return np.sort(np.concatenate(kept)) if kept else ids
 
 
@@ -101,17 +101,16 @@ def _first_of_each_trial(windows: Windows) -> np.ndarray:
 
 def _subject_means(windows: Windows) -> np.ndarray:
     trials = _first_of_each_trial(windows)
-    ratings = {s: windows.rating[trials[windows.subject[trials] == s]] for s in windows.subjects}
-    means = {s: r.mean() if len(r) else np.nan for s, r in ratings.items()}
-    return np.array([means[s] for s in windows.subject])
+    ratings = [windows.rating[trials[windows.person[trials] == p]] for p in range(len(windows.people))]
+    return np.array([r.mean() if len(r) else np.nan for r in ratings])[windows.person]
 
 
 def shuffle_trials(windows: Windows, seed: int) -> Windows:
     """The control in which nothing can be learnt: trials exchange their labels within each subject."""
     rng = np.random.default_rng(seed)
     shuffled = windows.rating.copy()
-    for subject in windows.subjects:
-        own = np.flatnonzero(windows.subject == subject)
+    for person in np.unique(windows.person):
+        own = np.flatnonzero(windows.person == person)
         trials, first, back = np.unique(
             np.stack([windows.store[own], windows.trial[own]]), axis=1, return_index=True, return_inverse=True
         )

@@ -5,6 +5,7 @@ others: a pre-training on all of them and a fine-tuning on one leave out the sam
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def make_fold(windows: Windows, split: config.Split) -> Fold:
 
 def refuse_overlap(windows: Windows, fold: Fold) -> None:
     """No subject on two sides; a broken rule here would be a leak, so it is checked on the result itself."""
-    sides = {side: set(windows.subject[getattr(fold, side)].tolist()) for side in ("train", "validation", "test")}
+    sides = {side: set(windows.subjects_of(getattr(fold, side))) for side in ("train", "validation", "test")}
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := sides[a] & sides[b]:
             raise UserError(f"data.split: subject {min(shared)} is in both {a} and {b}; scores would be optimistic.")
@@ -58,19 +59,19 @@ def _held_out(windows: Windows, split: config.Split) -> np.ndarray:
     if count < 2:
         raise UserError(f"data.split.num_folds={count}: cross-validation needs two folds or more.")
     if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT:
-        return np.flatnonzero(windows.subject == windows.subjects[split.fold])
-    data_set = np.array([subject.partition("/")[0] for subject in windows.subject])
-    members = [np.flatnonzero(data_set == name) for name in np.unique(data_set)]
+        return np.flatnonzero(windows.are_of(windows.subjects[split.fold : split.fold + 1]))
+    data_sets = itertools.groupby(windows.subjects, lambda name: name.partition("/")[0])
+    people = [list(names) for _, names in data_sets]
     by_window = split.protocol is Protocol.WINDOW
-    units = [ids if by_window else np.unique(windows.subject[ids]) for ids in members]
+    units = [np.flatnonzero(windows.are_of(names)) if by_window else np.array(names) for names in people]
     if (most := max(map(len, units))) < count:
         what = ("windows" if by_window else "subjects") + (" in the largest data set" if len(units) > 1 else "")
         raise UserError(f"data.split.num_folds={count}, but there are only {most} {what}. Take {most} or fewer.")
     test = []
-    for ids, of in zip(members, units, strict=True):  # as scikit-learn's KFold with shuffle=True deals them
+    for of in units:  # as scikit-learn's KFold with shuffle=True deals them
         order = np.random.RandomState(split.seed).permutation(len(of))
         chosen = of[np.array_split(order, count)[split.fold]]
-        test.append(chosen if by_window else ids[np.isin(windows.subject[ids], chosen)])
+        test.append(chosen if by_window else np.flatnonzero(windows.are_of(chosen)))
     return np.sort(np.concatenate(test))
 
 
@@ -83,11 +84,11 @@ def _validation(windows: Windows, split: config.Split, rest: np.ndarray) -> np.n
     rng = np.random.default_rng([split.seed, split.fold + 1])
     if split.protocol is Protocol.WINDOW:
         return np.sort(rng.permutation(rest)[: round(split.validation_fraction * len(rest))])
-    subjects = np.unique(windows.subject[rest])
+    subjects = np.array(windows.subjects_of(rest))
     if len(subjects) < 2:
         raise UserError(
             "data.split.validation_fraction: only one subject is left to train on, none can be set aside. "
             "Set --config.data.split.validation_fraction=0, or prepare more subjects."
         )
     count = int(np.clip(round(split.validation_fraction * len(subjects)), 1, len(subjects) - 1))
-    return rest[np.isin(windows.subject[rest], rng.permutation(subjects)[:count])]
+    return rest[windows.are_of(rng.permutation(subjects)[:count])[rest]]

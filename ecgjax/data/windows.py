@@ -28,32 +28,47 @@ class Windows:
       recording: index within the store.
       start_s: on the recording's time axis.
       rows: by modality, the window's first row in the store's array.
-      subject: "<data set>/<person>", so that one person is the same in every store of a data set.
+      person: whose it is, as a number into `people`.
       trial: label interval the window lies in (index within the store), -1 without labels.
       rating: the stored value of that label, NaN without labels.
       label: class, -1 where there is none.
+      people: names "<data set>/<person>", in order, so that one person is the same in every store of a data set. Not a
+        column: a name a window would be most of the table.
     """
 
     store: np.ndarray
     recording: np.ndarray
     start_s: np.ndarray
     rows: dict[str, np.ndarray]
-    subject: np.ndarray
+    person: np.ndarray
     trial: np.ndarray
     rating: np.ndarray
     label: np.ndarray
+    people: np.ndarray
 
     def __len__(self) -> int:
         return len(self.store)
 
     def take(self, ids: np.ndarray) -> "Windows":
-        columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "rows"}
         rows = {name: column[ids] for name, column in self.rows.items()}
-        return Windows(rows=rows, **{name: column[ids] for name, column in columns.items()})
+        return Windows(rows=rows, people=self.people, **{f.name: getattr(self, f.name)[ids] for f in _columns()})
+
+    @property
+    def subject(self) -> np.ndarray:
+        """The name of each window's person."""
+        return self.people[self.person]
 
     @property
     def subjects(self) -> list[str]:
-        return sorted(set(self.subject.tolist()))
+        return self.subjects_of(slice(None))
+
+    def subjects_of(self, ids: np.ndarray | slice) -> list[str]:
+        """Names of those whose windows these are, in order."""
+        return self.people[np.unique(self.person[ids])].tolist()
+
+    def are_of(self, names: Iterable[str]) -> np.ndarray:
+        """Of each window, whether it is of one of these people."""
+        return np.isin(self.people, list(names))[self.person]
 
 
 def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, reach_ends: bool = False) -> Windows:
@@ -70,16 +85,14 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
     """
     _check_modalities(stores, data)
     _check_lengths(stores, data, stride_s)
-    parts = [_windows_of_store(i, store, data, stride_s, reach_ends) for i, store in enumerate(stores)]
-    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in _columns()}
-    windows = Windows(rows={m: np.concatenate([p.rows[m] for p in parts]) for m in data.modalities}, **columns)
+    windows = _join([_windows_of_store(i, store, data, stride_s, reach_ends) for i, store in enumerate(stores)])
     excluded = set(data.split.exclude_subjects)
-    if unknown := excluded - set(windows.subject.tolist()):
+    if unknown := excluded - set(windows.subjects):
         name = min(unknown)
         inner = [subject for subject in windows.subjects if subject.partition("/")[2] == name]  # without its data set
         hint = f' Did you mean "{inner[0]}"?' if inner else did_you_mean(name, windows.subjects)
         raise UserError(f'data.split.exclude_subjects: no subject "{name}".{hint}')
-    windows = windows.take(np.flatnonzero(~np.isin(windows.subject, sorted(excluded))))
+    windows = windows.take(np.flatnonzero(~windows.are_of(excluded)))
     if not len(windows):
         raise UserError(
             f"{data.store}: no window of data.window_s={data.window_s} fits into its good spans"
@@ -90,7 +103,15 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
 
 
 def _columns() -> list[dataclasses.Field]:
-    return [f for f in dataclasses.fields(Windows) if f.name != "rows"]
+    return [f for f in dataclasses.fields(Windows) if f.name not in ("rows", "people")]
+
+
+def _join(parts: Sequence[Windows]) -> Windows:
+    people = np.unique(np.concatenate([part.people for part in parts]))
+    parts = [dataclasses.replace(p, person=np.searchsorted(people, p.people).astype(np.int32)[p.person]) for p in parts]
+    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in _columns()}
+    rows = {m: np.concatenate([part.rows[m] for part in parts]) for m in parts[0].rows}
+    return Windows(rows=rows, people=people, **columns)
 
 
 def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
@@ -153,7 +174,7 @@ def subjects_among(stores: Sequence[Store], windows: Windows, known: Iterable[st
         mine = np.flatnonzero(windows.store == number)
         for modality in windows.rows:
             met = np.isin(store.index[f"{modality}/digest"], sorted(known))
-            found |= set(windows.subject[mine[met[windows.recording[mine]]]].tolist())
+            found |= set(windows.subjects_of(mine[met[windows.recording[mine]]]))
     return found
 
 
@@ -194,10 +215,11 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
         recording=recording.astype(np.int32),
         start_s=start_s,
         rows={m: r[fits] for m, r in rows.items()},
-        subject=names[index["subject"][recording]],
+        person=index["subject"][recording],
         trial=trial,
         rating=rating,
         label=np.full(len(recording), -1, np.int32),
+        people=names,
     ).take(np.flatnonzero(labelled))
 
 

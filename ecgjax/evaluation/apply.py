@@ -85,7 +85,7 @@ def find_unseen(model: Model, stores: Sequence[Store]) -> tuple[Windows, list[st
     people = inherit.people_of(model.about)
     met = {*people.labelled, *(() if model.compiled.program.task.num_classes else people.unlabelled)}
     seen = sorted(subjects_among(stores, windows, met))
-    unseen = windows.take(np.flatnonzero(~np.isin(windows.subject, seen)))
+    unseen = windows.take(np.flatnonzero(~windows.are_of(seen)))
     if not len(unseen):
         raise UserError(
             f"{data.store}: the model was trained on all {len(seen)} of its people. Evaluate on other people, or "
