@@ -34,11 +34,12 @@ def make_fold(windows: Windows, split: config.Split) -> Fold:
     Raises:
       UserError: fewer subjects than folds, or a fold number out of range.
     """
-    everyone = np.arange(len(windows))
-    test = everyone[:0] if split.fold < 0 else _held_out(windows, split)
-    rest = np.setdiff1d(everyone, test)
-    validation = _validation(windows, split, rest)
-    fold = Fold(np.setdiff1d(rest, validation), validation, test)
+    left = np.ones(len(windows), bool)
+    test = np.flatnonzero(left)[:0] if split.fold < 0 else _held_out(windows, split)
+    left[test] = False
+    validation = _validation(windows, split, np.flatnonzero(left))
+    left[validation] = False
+    fold = Fold(np.flatnonzero(left), validation, test)
     if split.protocol is not Protocol.WINDOW:
         refuse_overlap(windows, fold)
     return fold

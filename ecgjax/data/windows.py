@@ -64,7 +64,7 @@ class Windows:
 
     def subjects_of(self, ids: np.ndarray | slice) -> list[str]:
         """Names of those whose windows these are, in order."""
-        return self.people[np.unique(self.person[ids])].tolist()
+        return self.people[np.bincount(self.person[ids], minlength=len(self.people)) > 0].tolist()
 
     def are_of(self, names: Iterable[str]) -> np.ndarray:
         """Of each window, whether it is of one of these people."""
