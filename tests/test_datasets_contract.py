@@ -1,6 +1,7 @@
 """What every data set must keep: found by looking into ecgjax/datasets, so a new one is held to it at once."""
 
 import dataclasses
+import errno
 import importlib
 import os
 import pickle
@@ -176,6 +177,28 @@ def test_one_broken_file_spoils_only_itself(case):
             bad.append(pickle.loads(pickle.dumps(error)))
     assert [error.reason for error in bad] == ["truncated"]
     assert path.stem.removesuffix("_ecg") in str(bad[0])
+
+
+def test_a_folder_that_cannot_be_listed_is_named(case, monkeypatch):
+    _, corpus, folder = case
+    if not corpus.breakable:
+        pytest.skip("reads no files")
+    scandir, closed = os.scandir, str(folder / "closed")
+    for name in ("closed", ".Trash"):
+        (folder / name).mkdir(exist_ok=True)
+    made = dataset(case)
+
+    def refuse(path):
+        if Path(path).name in refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    refused = (".Trash",)
+    assert made.keys() == tuple(sorted(corpus.recordings))
+    refused = ("closed",)
+    with pytest.raises(UserError, match=f"{closed}: cannot be listed .Permission denied."):
+        made.keys()
 
 
 def test_a_file_that_has_gone_is_a_data_error(case):

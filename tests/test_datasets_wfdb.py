@@ -181,6 +181,17 @@ def test_headers_that_are_refused(tmp_path, header, reason):
     assert refused(tmp_path) == reason
 
 
+def test_a_header_that_cannot_be_opened_spoils_only_its_record(tmp_path):
+    for record in ("a", "b"):
+        write_wfdb(tmp_path, record, [WfdbSignal("II", wave(50))])
+    (tmp_path / "a.hea").unlink()
+    (tmp_path / "a.hea").symlink_to(tmp_path / "gone")
+    made = wfdb.Config(root=str(tmp_path)).make()
+    assert made.keys() == ("a", "b") and made.load("b")
+    with pytest.raises(DataError, match="missing header"):
+        made.load("a")
+
+
 def test_records_file_is_honoured_and_may_nest(tmp_path):
     for record in ("a/1", "a/2", "b"):
         write_wfdb(tmp_path / record.rpartition("/")[0], record[-1], [WfdbSignal("II", wave(50))])

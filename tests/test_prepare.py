@@ -73,6 +73,20 @@ def test_a_bad_file_is_counted_and_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_cannot_be_opened_stops_nothing_but_itself(tmp_path, workers):
+    faults = ("r1:no permission", "r2:bad sector")
+    manifest = prepare(preparation(workers, faults=faults), tmp_path / "store")
+    assert manifest["num_recordings"] == 4 and manifest["skipped_files"] == {
+        "unreadable": [
+            "r1: unreadable. r1.edf: Permission denied. Check its permissions and its disk.",
+            "r2: unreadable. r2.edf: Input/output error. Check its permissions and its disk.",
+        ]
+    }
+    with pytest.raises(DataError, match="r1: unreadable. r1.edf: Permission denied"):
+        prepare(preparation(workers, faults=faults), tmp_path / "strict", strict=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_strict_ends_with_the_first_bad_file(tmp_path, workers):
     with pytest.raises(DataError, match="r0: truncated. Fetch it again."):
         prepare(preparation(workers, faults=("r0:truncated", "r1:no channel")), tmp_path / "store", strict=True)

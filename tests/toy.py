@@ -1,6 +1,7 @@
 """A heart and a data set small enough to know by heart."""
 
 import dataclasses
+import errno
 import os
 
 import numpy as np
@@ -61,6 +62,10 @@ class Toy:
             os._exit(9)
         if fault == "mistake":
             raise UserError("the pattern is wrong.")
+        if fault == "no permission":
+            raise PermissionError(errno.EACCES, "Permission denied", f"{key}.edf")
+        if fault == "bad sector":
+            raise OSError(errno.EIO, "Input/output error", f"{key}.edf")
         if fault and fault != "flat" and fault != "two leads":
             raise DataError(key, fault, "Fetch it again.")
         samples = (1 + number) * ecg(self.config.duration_s, seed=number, bpm=60 + 3 * number)

@@ -168,6 +168,9 @@ def _prepare_one(dataset: Dataset, steps: preprocessing.Config, key: str) -> Pre
         return preprocessing.prepare_recording(dataclasses.replace(recording, labels=labels, events=events), steps)
     except DataError as error:
         return error
+    except OSError as error:  # of reading: the store is written elsewhere
+        what = f"{error.filename or 'its file'}: {error.strerror or error}"
+        return DataError(key, "unreadable", f"{what}. Check its permissions and its disk.")
 
 
 _worker: tuple[Dataset, preprocessing.Config]  # of a worker process, made once by _start_worker

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import NoReturn
 
 from ecgjax.errors import DataError, UserError
 
@@ -30,20 +31,26 @@ def list_files(root: str, pattern: str, what: str) -> tuple[str, ...]:
       what: what is looked for, for the error message.
 
     Raises:
-      UserError: the root is missing or holds no such file.
+      UserError: the root is missing or holds no such file, or a folder cannot be searched.
     """
     path = existing_root(root)
     if path.is_file():
         return (path.name,)
     wanted = re.compile(pattern, re.IGNORECASE)
     found = []
-    for folder, _, names in os.walk(path):
+    for folder, inner, names in os.walk(path, onerror=_cannot_be_listed):
+        inner[:] = [name for name in inner if not name.startswith(".")]
         below = Path(folder).relative_to(path)
-        found += [(below / name).as_posix() for name in names if wanted.fullmatch(name)]
-    found = sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+        found += [(below / name).as_posix() for name in names if wanted.fullmatch(name) and not name.startswith(".")]
+    found = sorted(found)
     if not found:
         raise UserError(f"{path}: holds no {what}. Check --config.dataset.root.")
     return tuple(found)
+
+
+def _cannot_be_listed(error: OSError) -> NoReturn:
+    remedy = "Change its permissions, or choose a --config.dataset.root without it."
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror}). {remedy}") from error
 
 
 def locate(root: str, name: str) -> Path:

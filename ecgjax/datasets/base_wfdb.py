@@ -56,7 +56,10 @@ def _listed(root: Path, folder: str) -> list[str]:
 
 
 def _segments_named_in(root: Path, name: str) -> set[str]:
-    lines = (root / name).read_text(encoding="ascii", errors="ignore").split("\n")
+    try:
+        lines = (root / name).read_text(encoding="ascii", errors="ignore").split("\n")
+    except OSError:  # listed as a record all the same, so that loading it reports what is wrong
+        return set()
     lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     if not lines or "/" not in lines[0][0]:
         return set()

@@ -77,7 +77,7 @@ class Wfdb:
     def _lead_keys(self, record: str) -> list[str]:
         try:
             header = base_wfdb.read_header(self._path(record))
-        except DataError:  # listed all the same, so that loading it reports what is wrong
+        except (DataError, OSError):  # listed all the same, so that loading it reports what is wrong
             return [record]
         leads = base_channels.ecg_leads(header.names, header.units)
         if named := {name.casefold() for name in self.config.channels.ecg}:
