@@ -163,6 +163,32 @@ def test_eegmat_without_its_table_says_so_in_an_event(tmp_path):
     assert recording.start_time == ""  # a filler in these files
 
 
+def test_eegmat_finds_its_table_where_a_download_puts_it(tmp_path):
+    """Beside the EDF files, below the root: wget makes eegmat/1.0.0; and the nearest of several counts."""
+    CORPORA["eegmat"](tmp_path / "data" / "eegmat" / "1.0.0")
+    table = (tmp_path / "data" / "eegmat" / "1.0.0" / "subject-info.csv").read_text()
+
+    def good(root):
+        recording = eegmat.Config(root=str(root)).make().load("Subject07_1")
+        return [label.value for label in recording.labels if label.name == "counter"]
+
+    for root in ("data", "data/eegmat", "data/eegmat/1.0.0", "data/eegmat/1.0.0/ecg_only"):
+        assert good(tmp_path / root) == [1.0], root
+    (tmp_path / "data" / "subject-info.csv").write_text(table.replace("9.7,1", "9.7,0"))
+    assert good(tmp_path / "data" / "eegmat") == [1.0]
+    (tmp_path / "data" / "eegmat" / "1.0.0" / "subject-info.csv").unlink()
+    assert good(tmp_path / "data" / "eegmat") == [0.0]
+    assert good(tmp_path / "data" / "eegmat" / "1.0.0") == [], "two folders above the root is elsewhere"
+
+
+@pytest.mark.parametrize("names", ["Subject,Quality", "Person,Count quality", ""])
+def test_a_table_without_its_columns_is_refused(tmp_path, names):
+    corpus = CORPORA["eegmat"](tmp_path)
+    (tmp_path / "subject-info.csv").write_bytes(f"{names},\xe9\nSubject00,1,x\n".encode("latin-1"))
+    with pytest.raises(DataError, match='subject-info.csv: no column. It must have a column "'):
+        eegmat.Config(**corpus.config).make().load("Subject00_1")
+
+
 def test_eegmat_prefers_one_of_two_copies_and_reads_the_originals(tmp_path):
     CORPORA["eegmat"](tmp_path)
     eeg, ecg = channel("EEG Fp1", unit="uV"), channel("ECG ECG", per_record=500)

@@ -10,6 +10,7 @@ give the label away: leave the quality gate on, and cut windows of one length.
 import csv
 import dataclasses
 import re
+from pathlib import Path
 
 from ecgjax.datasets import base_edf, base_files
 from ecgjax.datasets.base_channels import Channels
@@ -25,7 +26,10 @@ _LABEL_SPECS = {
 
 @dataclasses.dataclass
 class Config:
-    """`root` is the folder with the EDF files and `subject-info.csv` (in it, or in its parent)."""
+    """`root` is a folder with the EDF files, searched with its sub-folders.
+
+    `subject-info.csv` lies beside a file or above it, as far up as the parent of `root`.
+    """
 
     root: str = ""
 
@@ -53,7 +57,7 @@ class Eegmat:
         signals, _, events = base_edf.read_edf(base_files.locate(self.config.root, file), ("ecg",), Channels())
         duration_s = signals["ecg"].duration_s
         labels = [Label("condition", 0.0, duration_s, float(session) - 1.0)]
-        good = self._good_counters()
+        good = self._good_counters(file)
         if subject in good:
             labels.append(Label("counter", 0.0, duration_s, good[subject]))
         else:
@@ -72,15 +76,23 @@ class Eegmat:
             raise UserError(f"{self.config.root}: not named as eegmat's files are. Use the EDF reader for one file.")
         return files
 
-    def _good_counters(self) -> dict[str, float]:
-        root = base_files.existing_root(self.config.root)
-        for folder in (root, root.parent):
-            table = folder / "subject-info.csv"
-            if table.is_file():
-                with table.open(newline="", encoding="utf-8-sig") as file:
-                    rows = [{k.strip(): v for k, v in row.items() if k} for row in csv.DictReader(file)]
-                column = "Count quality"
-                if not rows or column not in rows[0]:
-                    raise DataError(table, "no column", f'It must have a column "{column}".')
-                return {row["Subject"]: float(row[column]) for row in rows if row[column] in ("0", "1")}
-        return {}
+    def _good_counters(self, file: str) -> dict[str, float]:
+        table = self._table_of(file)
+        if table is None:
+            return {}
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
+            rows = [{k.strip(): v for k, v in row.items() if k} for row in csv.DictReader(opened)]
+        for column in ("Subject", "Count quality"):
+            if not rows or column not in rows[0]:
+                raise DataError(table, "no column", f'It must have a column "{column}".')
+        return {row["Subject"]: float(row["Count quality"]) for row in rows if row["Count quality"] in ("0", "1")}
+
+    def _table_of(self, file: str) -> Path | None:
+        """The nearest `subject-info.csv`."""
+        last = base_files.existing_root(self.config.root).absolute().parent
+        for folder in base_files.locate(self.config.root, file).absolute().parents:
+            if (folder / "subject-info.csv").is_file():
+                return folder / "subject-info.csv"
+            if folder == last:
+                break
+        return None
