@@ -9,10 +9,9 @@ import dataclasses
 import enum
 import functools
 import math
-import re
 from typing import Any
 
-from ecgjax.errors import UserError, require
+from ecgjax.errors import UserError, regex, require
 
 FOLD = "{fold}"
 
@@ -190,8 +189,10 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.warmup_epochs", "optim.decay_steps", "optim.weight_decay", "optim.clip_norm", "train.keep_best",
-    "train.patience_epochs", "seed",
+    "train.patience_epochs",
 )  # fmt: skip
+_SEEDS = ("seed", "data.split.seed")  # predictions keep them in 32 bits
+_BELOW_ONE = ("optim.b1", "optim.b2", "optim.momentum")
 
 
 def check(experiment: Experiment) -> None:
@@ -200,13 +201,7 @@ def check(experiment: Experiment) -> None:
     Raises:
       UserError: names the field and what it takes.
     """
-    for names, fits, wanted in (
-        (_POSITIVE, lambda value: value > 0, "above 0"),
-        (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
-    ):
-        for name in names:
-            value = functools.reduce(getattr, name.split("."), experiment)
-            require(math.isfinite(value) and fits(value), name, value, f"a number {wanted}")
+    _check_numbers(experiment)
     label = experiment.data.label
     require(0 < label.fraction <= 1, "data.label.fraction", label.fraction, "a share above 0, and at most 1")
     if label.fraction < 1 and label.rule in (LabelRule.MEAN, LabelRule.MEDIAN):
@@ -216,12 +211,11 @@ def check(experiment: Experiment) -> None:
         )
     if experiment.train.patience_epochs and not experiment.data.split.validation_fraction:
         raise UserError("train.patience_epochs needs validation subjects: set data.split.validation_fraction above 0.")
-    for name, rules in (("optim.multipliers", experiment.optim.multipliers), ("mesh.rules", experiment.mesh.rules)):
-        for pattern, _ in rules:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise UserError(f'{name}: "{pattern}" is no regular expression: {error}.') from None
+    for pattern, factor in experiment.optim.multipliers:
+        regex(pattern, "optim.multipliers")
+        require(0 <= factor < math.inf, f'optim.multipliers "{pattern}"', factor, "a factor of 0 or above")
+    for pattern, _ in experiment.mesh.rules:
+        regex(pattern, "mesh.rules")
     if not experiment.data.modalities:
         raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
     for name, plug_in in (("model", experiment.model), ("task", experiment.task)):
@@ -233,6 +227,18 @@ def check(experiment: Experiment) -> None:
                 f"these, or --config.data.modalities={given},{read}."
             )
         plug_in.make()  # checks its own fields
+
+
+def _check_numbers(experiment: Experiment) -> None:
+    for names, fits, wanted in (
+        (_POSITIVE, lambda value: 0 < value < math.inf, "a number above 0"),
+        (_NOT_NEGATIVE, lambda value: 0 <= value < math.inf, "a number 0 or above"),
+        (_SEEDS, lambda value: 0 <= value < 2**31, f"a whole number from 0 to {2**31 - 1}"),
+        (_BELOW_ONE, lambda value: 0 <= value < 1, "a number from 0 up, below 1"),
+    ):
+        for name in names:
+            value = functools.reduce(getattr, name.split("."), experiment)
+            require(fits(value), name, value, wanted)
 
 
 def fold_of(experiment: Experiment, number: int) -> Experiment:

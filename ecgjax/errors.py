@@ -1,6 +1,7 @@
 """Errors a user can mend. Each names the file or field, says what to do, and has an exit code."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -42,6 +43,14 @@ def require(fits: bool, field: str, value: object, wanted: str) -> None:
     """Raises a UserError that names the field and what it takes, unless its value fits."""
     if not fits:
         raise UserError(f"{field}={value}: give {wanted}.")
+
+
+def regex(pattern: str, field: str, flags: int = 0) -> re.Pattern[str]:
+    """The pattern, compiled. Raises a UserError that names the field unless it is a regular expression."""
+    try:
+        return re.compile(pattern, flags)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UserError(f'{field}: "{pattern}" is no regular expression: {error}. Any text is written ".*".') from error
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
