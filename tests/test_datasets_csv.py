@@ -94,8 +94,12 @@ def test_a_missing_rate_names_the_flag_and_stops_that_file_alone(path):
     told.preprocess.ecg.gate = Gate()  # these waves are no heart's
     manifest = prepare(told, path.with_name("store"))
     assert manifest["num_recordings"] == 1 and list(manifest["skipped_files"]) == ["no sampling rate"]
-    with pytest.raises(UserError, match="rate_hz=-5"):
-        load(path, rate_hz=-5.0)
+
+
+@pytest.mark.parametrize("rate_hz", [-5.0, float("nan"), float("inf")])
+def test_rates_that_are_none_are_refused_by_field(rate_hz):
+    with pytest.raises(UserError, match=f"--config.dataset.rate_hz={rate_hz}: give a rate in Hz, or 0"):
+        csv.Config(rate_hz=rate_hz).make()
 
 
 def test_missing_rows_are_nan(path):
@@ -167,6 +171,15 @@ def test_files_of_a_folder_by_pattern(tmp_path):
     made = csv.Config(root=str(tmp_path), files=r"ecg\.csv", subject=r"^(p\d)/", rate_hz=250.0).make()
     assert made.keys() == ("p1/ecg.csv", "p2/ecg.csv")
     assert made.load("p2/ecg.csv").subject == "p2"
+
+
+@pytest.mark.parametrize(("field", "pattern"), [("files", "*.csv"), ("subject", "p("), ("subject", "a{9999999999}")])
+def test_a_pattern_that_is_none_is_named(path, field, pattern):
+    path.write_text("ecg\n" + rows(ECG))
+    made = csv.Config(root=str(path.parent), rate_hz=250.0, **{field: pattern}).make()
+    with pytest.raises(UserError) as caught:
+        made.load(*made.keys())
+    assert str(caught.value).startswith(f'--config.dataset.{field}: "{pattern}" is no regular expression')
 
 
 @needs_data

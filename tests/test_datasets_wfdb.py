@@ -215,7 +215,7 @@ def test_subjects_from_the_path(tmp_path):
     assert load(tmp_path).subject == "s1"
     assert load(tmp_path, subject=r"patient(\d+)/").subject == "007"
     assert refused(tmp_path, subject="person") == "no subject"
-    with pytest.raises(UserError, match="not a regular expression"):
+    with pytest.raises(UserError, match=r"dataset.subject: \"\(\" is no regular expression"):
         load(tmp_path, subject="(")
 
 

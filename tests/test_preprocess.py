@@ -241,6 +241,7 @@ def test_an_unknown_modality_names_the_nearest():
         ({"filter_order": 7}, "preprocess.ecg.filter_order is 7; a band-pass takes an even number"),
         ({"filter_order": 0}, "filter_order"),
         ({"resample_hz": 0.0}, "preprocess.ecg.resample_hz is 0"),
+        ({"resample_hz": float("inf")}, "preprocess.ecg.resample_hz is inf"),
         ({"gate": Gate(segment_s=0.0)}, "preprocess.ecg.gate.segment_s"),
     ],
 )

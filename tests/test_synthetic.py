@@ -203,7 +203,9 @@ def test_wrist_signals_follow_the_heart_and_arousal():
 @pytest.mark.parametrize(
     "field, value",
     [("num_subjects", 0), ("trials_per_subject", 0), ("trial_s", 1.0), ("rate_hz", 5.0), ("modalities", ("eeg",)),
-     ("modalities", ())],
+     ("modalities", ()), ("seed", -1), ("seed", 2**31), ("trial_s", float("inf")), ("rest_bpm", float("nan")),
+     ("mains_hz", float("-inf")), ("arousal_bpm", float("-inf")), ("rest_spread_bpm", -1.0), ("effect_spread", -0.1),
+     ("gaps_per_min", -1.0)],
 )  # fmt: skip
 def test_impossible_corpora_are_refused_by_field(field, value):
     with pytest.raises(UserError, match=rf"--config\.dataset\.{field}="):

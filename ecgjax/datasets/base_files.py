@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError, UserError, regex
 
 
 def existing_root(root: str) -> Path:
@@ -36,7 +36,7 @@ def list_files(root: str, pattern: str, what: str) -> tuple[str, ...]:
     path = existing_root(root)
     if path.is_file():
         return (path.name,)
-    wanted = re.compile(pattern, re.IGNORECASE)
+    wanted = regex(pattern, "--config.dataset.files", re.IGNORECASE)
     found = []
     for folder, inner, names in os.walk(path, onerror=_cannot_be_listed):
         inner[:] = [name for name in inner if not name.startswith(".")]
@@ -79,10 +79,7 @@ def subject_of(pattern: str, name: str) -> str:
     """
     if not pattern:
         return name.rsplit("/", 1)[-1]
-    try:
-        match = re.search(pattern, name)
-    except re.error as error:
-        raise UserError(f"--config.dataset.subject={pattern!r} is not a regular expression: {error}.") from error
+    match = regex(pattern, "--config.dataset.subject").search(name)
     if match is None:
         raise DataError(name, "no subject", f"--config.dataset.subject={pattern!r} does not occur in its path.")
     return match.group(1) if match.re.groups else match.group(0)

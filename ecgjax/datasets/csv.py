@@ -6,6 +6,7 @@ format of BioSPPy and bitalino tools).
 """
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from ecgjax.datasets import base_channels, base_files
 from ecgjax.datasets.base_channels import Channels
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
 
 _RATE = re.compile(r"(?:sampl\w*.?(?:rate|freq\w*)|\bfs\b|\brate\b)[^=:]*[=:]+\s*\[?([\d.]+)", re.IGNORECASE)
@@ -53,8 +54,8 @@ class Csv:
     """Files as `Recording`s. A key is the file's path below the root."""
 
     def __init__(self, config: Config):
-        if config.rate_hz < 0:
-            raise UserError(f"--config.dataset.rate_hz={config.rate_hz}: must be positive.")
+        fits = 0 <= config.rate_hz < math.inf
+        require(fits, "--config.dataset.rate_hz", config.rate_hz, "a rate in Hz, or 0 to take the file's own")
         self.config = config
         self.name = base_files.dataset_name(config.name, config.root)
         self.label_specs: dict[str, LabelSpec] = {}

@@ -8,11 +8,12 @@ Sizes of effects are ours, of the order of those in eegmat (12.8 beats/min, AUC 
 """
 
 import dataclasses
+import math
 import re
 
 import numpy as np
 
-from ecgjax.errors import UserError
+from ecgjax.errors import UserError, require
 from ecgjax.signals import synthetic
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
@@ -23,6 +24,11 @@ _LABEL_SPECS = {
 _RATES_HZ = {"bvp": 64.0, "eda": 4.0, "temp": 4.0}  # those of a wrist device; ECG has its own
 # Of random numbers, one a purpose, so that none changes with what else is drawn.
 _STREAMS = ("person", "order", "arousal", "rating", "beats", "noise", "defects", "bvp", "eda", "temp")
+_LEAST = {  # of the fields that cannot take any number
+    "num_subjects": 1, "trials_per_subject": 1, "trial_s": 5.0, "rate_hz": 50.0, "seed": 0,
+    "rest_spread_bpm": 0.0, "trial_spread_bpm": 0.0, "effect_spread": 0.0, "rater_noise": 0.0, "noise": 0.0,
+    "mains_hz": 0.0, "inverted_share": 0.0, "ectopic_share": 0.0, "lead_off_per_min": 0.0, "gaps_per_min": 0.0,
+}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -104,13 +110,20 @@ class _Person:
     pulse: float
 
 
+def _check_numbers(config: Config) -> None:
+    for field in dataclasses.fields(config):
+        if field.type in (int, float):
+            name, value, least = f"--config.dataset.{field.name}", getattr(config, field.name), _LEAST.get(field.name)
+            require(abs(value) < math.inf, name, value, "a finite number")
+            require(least is None or value >= least, name, value, f"at least {least}")
+    require(config.seed < 2**31, "--config.dataset.seed", config.seed, "a whole number below 2147483648")
+
+
 class Synthetic:
     """Trials as recordings. A key is "s000/t00"; subject and trial are its parts."""
 
     def __init__(self, config: Config):
-        for field, least in (("num_subjects", 1), ("trials_per_subject", 1), ("trial_s", 5.0), ("rate_hz", 50.0)):
-            if not getattr(config, field) >= least:
-                raise UserError(f"--config.dataset.{field}={getattr(config, field)}: must be at least {least}.")
+        _check_numbers(config)
         unknown = set(config.modalities) - {"ecg", *_RATES_HZ}
         if unknown or not config.modalities:
             raise UserError(f"--config.dataset.modalities={config.modalities}: choose of ecg, {', '.join(_RATES_HZ)}.")

@@ -9,6 +9,7 @@ runs both on one file, with the config that the store's manifest kept (`plain.fr
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -126,7 +127,7 @@ def check(config: Config) -> None:
     """Raises UserError, naming the field, where the steps contradict themselves."""
     for modality, steps in config.steps().items():
         name = f"preprocess.{modality}"
-        if not steps.resample_hz > 0:
+        if not 0 < steps.resample_hz < math.inf:
             raise UserError(f"{name}.resample_hz is {steps.resample_hz:g}; give the stored rate in Hz.")
         for field in ("low_hz", "high_hz"):
             edge, nyquist_hz = getattr(steps, field), steps.resample_hz / 2
