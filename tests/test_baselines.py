@@ -74,6 +74,14 @@ def test_windows_without_beats_are_counted_and_still_predicted():
     assert results["heart rate"].probability_NC[0, 1] < filled < results["heart rate"].probability_NC[1, 1]
 
 
+@pytest.mark.parametrize(("num_samples", "rate_hz"), [(1, 256.0), (64, 128.0), (90, 128.0), (40, 4.0)])
+def test_windows_too_short_or_too_coarse_for_beats_are_counted(num_samples, rate_hz):
+    """NeuroKit2 raises on a window shorter than what it smooths over, or of too few samples a second."""
+    ecg_NT = np.random.default_rng(0).normal(size=(2, num_samples))
+    found = baselines.features(ecg_NT, rate_hz)
+    assert found.num_missing == 2 and found.table_NF.shape == (2, len(found.names))
+
+
 def test_a_known_effect_is_found_and_a_missing_one_is_not():
     found, label_N, subject_N = study()
     results = baselines.run(found, label_N, subject_N, folds_of(subject_N), ("low", "high"))

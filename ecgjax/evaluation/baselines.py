@@ -31,6 +31,8 @@ _TIME = (
     "MaxNN",
 )
 _MIN_BEATS = 4  # two differences of intervals, the least that has a spread
+_MIN_WINDOW_S = 1.2  # NeuroKit2 keeps beats, the first one too, 0.3 s apart; below 0.75 s it raises
+_MIN_RATE_HZ = 10.0  # a QRS complex lasts 0.1 s, over which it smooths
 _HIGH_FREQUENCY_MIN_S = 60.0  # the Task Force (1996) asks one minute for 0.15-0.4 Hz, two for 0.04-0.15 Hz
 _LOW_FREQUENCY_MIN_S = 120.0
 
@@ -70,6 +72,8 @@ def features(ecg_NT: Float[np.ndarray, "N T"], rate_hz: float) -> Features:
 def _window_features(ecg_T: np.ndarray, rate_hz: float, bands: tuple[str, ...], num_features: int) -> np.ndarray:
     import neurokit2 as nk
 
+    if len(ecg_T) < _MIN_WINDOW_S * rate_hz or rate_hz < _MIN_RATE_HZ:
+        return np.full(num_features, np.nan)
     beats = nk.ecg_findpeaks(ecg_T, sampling_rate=rate_hz)["ECG_R_Peaks"]
     if len(beats) < _MIN_BEATS:
         return np.full(num_features, np.nan)
