@@ -242,13 +242,26 @@ def test_an_unknown_modality_names_the_nearest():
         ({"filter_order": 0}, "filter_order"),
         ({"resample_hz": 0.0}, "preprocess.ecg.resample_hz is 0"),
         ({"resample_hz": float("inf")}, "preprocess.ecg.resample_hz is inf"),
-        ({"gate": Gate(segment_s=0.0)}, "preprocess.ecg.gate.segment_s"),
+        ({"gate": Gate(segment_s=0.0)}, "preprocess.ecg.gate.segment_s=0.0: give 3.0 or above"),
+        ({"gate": Gate(segment_s=2.0)}, "preprocess.ecg.gate.segment_s=2.0: give 3.0 or above"),
+        ({"gate": Gate(guard_s=-3.0)}, "preprocess.ecg.gate.guard_s=-3.0: give 0 or above"),
+        ({"gate": Gate(guard_s=float("inf"))}, "preprocess.ecg.gate.guard_s=inf: give a finite number"),
+        ({"gate": Gate(flat_s=-1.0)}, "preprocess.ecg.gate.flat_s=-1.0: give 0"),
+        ({"gate": Gate(padding_s=float("nan"))}, "preprocess.ecg.gate.padding_s=nan"),
+        ({"gate": Gate(min_bpm=-1.0)}, "preprocess.ecg.gate.min_bpm=-1.0: give 0"),
+        ({"gate": Gate(min_level=float("-inf"))}, "preprocess.ecg.gate.min_level=-inf"),
+        ({"gate": Gate(min_level=2.0, max_level=1.0)}, "preprocess.ecg.gate.max_level=1.0: give min_level=2.0 or abo"),
+        ({"gate": Gate(min_bpm=200.0, max_bpm=60.0)}, "preprocess.ecg.gate.max_bpm=60.0: give min_bpm=200.0 or abo"),
+        ({"gate": Gate(burst_ratio=-3.0)}, "preprocess.ecg.gate.burst_ratio=-3.0: give 0"),
+        ({"gate": Gate(burst_ratio=0.5)}, "preprocess.ecg.gate.burst_ratio=0.5: give a ratio above 1, or 0 for none"),
+        ({"gate": Gate(min_similarity=1.5)}, "preprocess.ecg.gate.min_similarity=1.5: give a correlation from 0 to 1"),
     ],
 )
 def test_contradictions_name_the_field(changes, message):
     with pytest.raises(UserError, match=message):
         preprocess.check(ungated(**changes))
     preprocess.check(ungated())
+    preprocess.check(ungated(gate=Gate(min_level=-5.0, max_level=-1.0, min_bpm=20.0)))
 
 
 def test_a_config_comes_back_from_its_dict():

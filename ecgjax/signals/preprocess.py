@@ -140,8 +140,7 @@ def check(config: Config) -> None:
             raise UserError(f"{name}.low_hz ({steps.low_hz:g}) must be below {name}.high_hz ({steps.high_hz:g}).")
         if steps.filter_order < 1 or (steps.low_hz and steps.high_hz and steps.filter_order % 2):
             raise UserError(f"{name}.filter_order is {steps.filter_order}; a band-pass takes an even number from 2 up.")
-        if not steps.gate.segment_s > 0:
-            raise UserError(f"{name}.gate.segment_s is {steps.gate.segment_s:g}; give seconds, such as 10.")
+        quality.check(steps.gate, f"{name}.gate")
 
 
 def prepare_recording(recording: Recording, config: Config) -> Prepared:

@@ -7,10 +7,12 @@ config, and a rule with a threshold of 0 is off.
 
 import dataclasses
 import enum
+import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from ecgjax.errors import require
 from ecgjax.signals.spans import (
     NO_SPANS,
     block_range,
@@ -61,7 +63,7 @@ class Gate:
       min_level, max_level: legal values (equal: off).
       max_range: of a second of raw signal, top to bottom.
       burst_ratio: range of a second over the usual one of the minute around it.
-      segment_s: what the rules below judge at a time.
+      segment_s: what the rules below judge at a time; 3 s or more.
       min_range: of the filtered signal, in three seconds of four; less is a lead that is off.
       min_bpm, max_bpm: beats found in a segment.
       max_pause_s: without a beat, in good signal; a lead that is off for a few seconds leaves its segment regular.
@@ -86,6 +88,23 @@ class Gate:
     max_pause_s: float = 0.0
     min_prominence: float = 0.0
     min_similarity: float = 0.0
+
+
+def check(gate: Gate, name: str) -> None:
+    """Raises a UserError that names the threshold which cannot be meant; `name` is that of the gate."""
+    for field in dataclasses.fields(gate):
+        if field.type is float:
+            value = getattr(gate, field.name)
+            require(math.isfinite(value), f"{name}.{field.name}", value, "a finite number")
+            require(value >= 0 or field.name.endswith("_level"), f"{name}.{field.name}", value, "0 or above")
+    for field, fits, wanted in (
+        ("segment_s", gate.segment_s >= MIN_JUDGED_S, f"{MIN_JUDGED_S} or above"),
+        ("burst_ratio", gate.burst_ratio == 0 or gate.burst_ratio > 1, "a ratio above 1, or 0 for none"),
+        ("min_similarity", gate.min_similarity <= 1, "a correlation from 0 to 1"),
+        ("max_level", gate.max_level >= gate.min_level, f"min_level={gate.min_level} or above"),
+        ("max_bpm", gate.max_bpm == 0 or gate.max_bpm >= gate.min_bpm, f"min_bpm={gate.min_bpm} or above"),
+    ):
+        require(fits, f"{name}.{field}", getattr(gate, field), wanted)
 
 
 def raw_faults(
