@@ -136,7 +136,7 @@ def _type_name(cls: type) -> str:
 
 
 class TupleParser(flags.ArgumentParser):
-    """Tuples with checked elements: `(64,128)`, `64,128`, `64`, `ecg,eda`, `(ecg,eda)`, `()`."""
+    """Tuples with checked elements: `(64,128)`, `64`, `ecg,eda`, `(ecg,eda)`, `0,007` (names need no quotes), `()`."""
 
     def __init__(self, field_type: Any):
         self._field_type = field_type
@@ -144,27 +144,48 @@ class TupleParser(flags.ArgumentParser):
     def parse(self, argument: Any) -> tuple:
         if isinstance(argument, tuple):
             return argument
+        text = argument.strip()
         try:
-            value = ast.literal_eval(argument)
+            value = _literal(ast.parse(text, mode="eval").body, text)
         except (ValueError, SyntaxError):
-            inner = re.sub(r"^\((.*)\)$", r"\1", argument.strip())  # bare words, perhaps in brackets
-            value = tuple(part.strip() for part in inner.split(",") if part.strip())
-        value = value if isinstance(value, tuple | list) else (value,)
-        return _convert(value, self._field_type)
+            inner = re.sub(r"^\((.*)\)$", r"\1", text)  # bare words, perhaps in brackets
+            value = tuple(_Typed(part.strip(), part.strip()) for part in inner.split(",") if part.strip())
+        return _convert(value if isinstance(value, tuple) else (value,), self._field_type)
 
     def flag_type(self) -> str:
         return "tuple"
 
 
-def _convert(value: Any, wanted: Any) -> Any:
-    """`value` as the annotated type, lists as tuples and whole numbers as floats; ValueError where it does not fit."""
-    if typing.get_origin(wanted) is tuple:
+@dataclasses.dataclass(frozen=True)
+class _Typed:
+    """A single value, and the text that was typed for it."""
+
+    value: Any
+    text: str
+
+
+def _literal(node: ast.expr, text: str) -> Any:
+    """What a Python literal says: lists as tuples, all else as `_Typed`; ValueError where it is none."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_literal(part, text) for part in node.elts)
+    return _Typed(ast.literal_eval(node), ast.get_source_segment(text, node))
+
+
+def _convert(given: Any, wanted: Any) -> Any:
+    """`given` as the annotated type; ValueError where it does not fit.
+
+    A whole number may stand for a float, and for a text whatever was typed: columns may be called 0 or 007.
+    """
+    if isinstance(given, tuple) != (typing.get_origin(wanted) is tuple):
+        raise ValueError(given)
+    if isinstance(given, tuple):
         types = typing.get_args(wanted)
-        if not isinstance(value, tuple | list):
-            raise ValueError(value)
         if types[-1] is Ellipsis:
-            types = (types[0],) * len(value)
-        return tuple(_convert(v, t) for v, t in zip(value, types, strict=True))
+            types = (types[0],) * len(given)
+        return tuple(_convert(part, part_type) for part, part_type in zip(given, types, strict=True))
+    value = given.value
+    if wanted is str and not isinstance(value, str):
+        return given.text
     if wanted is float and type(value) is int:
         return float(value)
     if isinstance(wanted, type) and issubclass(wanted, enum.Enum):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import importlib
 import os
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.overrides import load_config
+from ecgjax.config import Experiment
+from ecgjax.errors import UserError
+from launch.overrides import load_config, put
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(p.stem for p in (ROOT / "launch").glob("*.py") if "cli.run(" in p.read_text() and p.stem != "cli")
@@ -103,6 +106,43 @@ def test_overrides_reach_the_config_with_their_types(sheep, arguments, expected)
     result = sheep("--config=night.py", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
     assert expected in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", ("0",)), ("1,0", ("1", "0")), ("(0, 007)", ("0", "007")), ("007", ("007",)), (" 1_0 ", ("1_0",)),
+        ("1e3,0x1F", ("1e3", "0x1F")), ("[-1,'II']", ("-1", "II")), ("('0',1.50)", ("0", "1.50")),
+        ("(V5,aVR)", ("V5", "aVR")),
+        ("µV1, 2", ("µV1", "2")), ("'1,2'", ("1,2",)), ("None", ("None",)), ("()", ()), ("II", ("II",)),
+    ],
+)  # fmt: skip
+def test_names_that_look_like_numbers_stay_as_typed(text, expected):
+    made = Experiment(None, None)
+    put(made, "data.modalities", text)
+    assert made.data.modalities == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("optim.multipliers", "((0,0.10),('b',1e-1))", (("0", 0.1), ("b", 0.1))),
+        ("mesh.rules", "((1e1,('fsdp',)),)", (("1e1", ("fsdp",)),)),
+        ("data.weights", "2,1e1", (2.0, 10.0)),
+        ("data.label.classes", "[2, 1]", (2, 1)),
+        ("data.label.classes", "('1',)", None),
+        ("data.modalities", "((1,),)", None),
+        ("optim.multipliers", "1,2", None),
+    ],
+)
+def test_numbers_among_names(path, text, expected):
+    made, (group, *rest) = Experiment(None, None), path.split(".")
+    if expected is None:
+        with pytest.raises(UserError, match=f"{path}: "):
+            put(made, path, text)
+    else:
+        put(made, path, text)
+        assert functools.reduce(getattr, rest, getattr(made, group)) == expected
 
 
 def test_a_variant_reaches_get_config(sheep):
