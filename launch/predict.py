@@ -31,19 +31,25 @@ _OWN_FLAGS = {"channels": "--channels", "rate_hz": "--rate_hz", "root": "--input
 
 
 def main() -> None:
+    import math
     import tempfile
 
+    import jax
+
     from ecgjax.config import Mesh
+    from ecgjax.errors import require
     from ecgjax.evaluation import apply
     from ecgjax.training import mesh
 
+    require(math.isfinite(STRIDE_S.value), "--stride_s", STRIDE_S.value, "seconds")
     mesh.start(distributed=False)
     checkpoint = Path(CHECKPOINT.value)
     experiment = apply.read_experiment(checkpoint)
     with own_flags():
         dataset = reader(Path(INPUT.value), experiment.data.modalities)
         pictures = check_out(Path(OUT.value), dataset.make().keys())
-    experiment.mesh = Mesh()
+    experiment.mesh, devices = Mesh(), jax.device_count()
+    experiment.data.eval_batch_size += -experiment.data.eval_batch_size % devices  # to be dealt evenly
     experiment.data.label.name, experiment.data.split.exclude_subjects = "", ()  # nothing to score, nobody to leave out
     with tempfile.TemporaryDirectory() as scratch:
         with own_flags():
@@ -125,13 +131,17 @@ def prepare_one(checkpoint: Path, dataset, folder: Path, data):
 
 
 def reader(path: Path, modalities: Sequence[str]):
-    """The config of the reader for a file, by its ending."""
+    """The config of the reader for a file, by its ending, or for a folder."""
     from ecgjax.datasets import csv, edf, wfdb
     from ecgjax.errors import UserError
 
     if not path.exists() and not path.with_suffix(".hea").exists():
         raise UserError(f"--input={path}: no such file.")
     asked = {"modalities": tuple(modalities), "channels": channels(modalities)}
+    if path.is_dir():  # which may have a dot in its name, as 1.0.0
+        if not any(path.rglob("*.hea")):
+            raise UserError(f"--input={path}: a folder is read as WFDB records, and holds none. Name one file.")
+        return wfdb.Config(root=str(path), **asked)
     match path.suffix.lower():
         case ".edf" | ".bdf":
             return edf.Config(root=str(path), **asked)

@@ -6,6 +6,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import toy
 
 from ecgjax import plain
 from ecgjax.config import Label, LabelRule, Mesh, Optim, Ties
@@ -236,6 +237,18 @@ def test_overrides_that_do_not_fit_the_checkpoint_are_refused(tuned, change, mes
     change(experiment)
     with pytest.raises(UserError, match=message):
         apply.load(tuned[2], experiment)
+
+
+def test_predict_takes_any_number_of_devices(tuned, tmp_path, run_module):
+    """The run's own batches of 16 could not be dealt to three."""
+    (tmp_path / "night.csv").write_text("ECG (mV)\n" + "\n".join(f"{v:.4f}" for v in toy.ecg(30.0, 250.0)) + "\n")
+    flags = (f"--checkpoint={tuned[2]}", f"--input={tmp_path / 'night.csv'}", "--rate_hz=250")
+    for devices in (1, 3):
+        done = run_module("launch.predict", *flags, f"--out={tmp_path / f'{devices}.csv'}", devices=devices)
+        assert done.returncode == 0, done.stderr
+    one, three = (np.loadtxt(tmp_path / f"{n}.csv", delimiter=",", skiprows=1, usecols=range(1, 5)) for n in (1, 3))
+    assert one.shape == (3, 4)
+    np.testing.assert_allclose(three, one, atol=1e-5)
 
 
 def test_no_checkpoint_is_told(tmp_path):

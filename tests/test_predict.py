@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
+import fixtures
 import numpy as np
 import pytest
 from absl import flags
@@ -35,6 +36,17 @@ def test_channels_go_to_their_modalities():
         assert predict.channels(("ecg", "eda")) == Channels(ecg=("V5", "C3:A2"), eda=("GSR 1",))
         with pytest.raises(UserError, match="--channels=eda:GSR 1: the model reads ecg, and no eda"):
             predict.channels(("ecg",))
+
+
+@pytest.mark.parametrize("name", ["1.0.0", "night.edf", "plain"])
+def test_a_folder_is_one_whatever_its_name(tmp_path, name):
+    folder = tmp_path / name
+    fixtures.write_wfdb(folder / "inner", "r", [fixtures.WfdbSignal("II", fixtures.wave(50))])
+    assert predict.reader(folder, ("ecg",)).make().keys() == ("inner/r",)
+    (folder / "inner" / "r.hea").unlink()
+    (folder / "a.edf").touch()
+    with pytest.raises(UserError, match=f"{name}: a folder is read as WFDB records, and holds none. Name one file"):
+        predict.reader(folder, ("ecg",))
 
 
 @pytest.mark.parametrize(
