@@ -4,8 +4,8 @@
 
 The config is that of the run; any field can be overridden. People the model was trained or selected on are left out
 and told, by their names, and by their recordings wherever those lie now. Writes report.html, predictions.npz,
-results.json and results.md, and prints the scores with their intervals. On several hosts, start the same command on
-each with --distributed.
+results.json and results.md, and prints the scores with their intervals; what an earlier evaluation left in --out is
+replaced with --overwrite alone. On several hosts, start the same command on each with --distributed.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from launch import cli
 
 CHECKPOINT = flags.DEFINE_string("checkpoint", None, "folder of the training run", required=True)
 OUT = flags.DEFINE_string("out", None, "folder for predictions, results and report", required=True)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace the report and the results of an evaluation in --out")
 CONFIG = cli.define_config_flag("another config than the run's own", from_flag="checkpoint")
 DISTRIBUTED = cli.define_distributed_flag()
 
@@ -23,14 +24,12 @@ DISTRIBUTED = cli.define_distributed_flag()
 def main() -> None:
     from ecgjax.data.corpus import check_store
     from ecgjax.data.pipeline import open_stores
-    from ecgjax.errors import UserError
     from ecgjax.evaluation import apply, summary
     from ecgjax.training import mesh
 
     mesh.start(DISTRIBUTED.value)
     out = Path(OUT.value)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out={out}: that is a file. Name a folder, or one that is yet to be made.")
+    mesh.on_first(lambda: check_out(out))
     model = apply.load(Path(CHECKPOINT.value), CONFIG.value)
     stores = open_stores(CONFIG.value.data)
     for store in stores:
@@ -39,6 +38,17 @@ def main() -> None:
     windows = apply.with_labels(model, stores, windows)
     told = summary.report_evaluation(model, stores, windows, left_out, out)
     mesh.on_first(lambda: print(told))
+
+
+def check_out(out: Path) -> None:
+    """Refuses a place that would fail after the work, or cost results the user has."""
+    from ecgjax.errors import UserError
+
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out={out}: that is a file. Name a folder, or one that is yet to be made.")
+    there = [out / name for name in ("report.html", "results.json") if (out / name).exists()]
+    if there and not OVERWRITE.value:
+        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,10 @@ def test_from_prepare_to_predict(made):
     predict += [(*predict[0][:3], f"--out={folder / 'dense.csv'}", "--stride_s=2.5")]
     evaluate = ("launch.evaluate", checkpoint, f"--config.data.store={folder / 'other'}", f"--out={folder / 'scores'}")
     inspect = [("launch.inspect", folder / name, "--json") for name in ("store", "cross/fold_00")]
-    evaluated, *results = launch(evaluate, *predict, *inspect)
+    (folder / "scores").mkdir()
+    (folder / "scores" / "report.html").write_text("of another day")
+    evaluated, *results = launch((*evaluate, "--overwrite"), *predict, *inspect)
+    assert (folder / "scores" / "report.html").read_text() != "of another day"
     assert evaluated["code"] == 0, evaluated["err"]
     assert "of 6 people" in evaluated["out"] and "HRV, forest" in evaluated["out"]
     for result in results:
@@ -176,13 +179,8 @@ def test_what_cannot_be_prepared(tmp_path):
         fixtures.write_wfdb(tmp_path / name, record, [fixtures.WfdbSignal("II", np.round(200 * good_T).astype(int))])
     (tmp_path / "cut" / "b.dat").write_bytes((tmp_path / "cut" / "b.dat").read_bytes()[:1001])
     case("truncated. b.dat holds 500 of 5000 samples", "cut", "wfdb", "--strict")
-    case(
-        "unknown channel. 'V9' is not among its channels: II",
-        "cut",
-        "wfdb",
-        "--strict",
-        "--config.dataset.channels.ecg=('V9',)",
-    )
+    unknown = ("--strict", "--config.dataset.channels.ecg=('V9',)")
+    case("unknown channel. 'V9' is not among its channels: II", "cut", "wfdb", *unknown)
     case("half of preprocess.ecg.resample_hz", "cut", "wfdb", "--config.preprocess.ecg.resample_hz=80")
     (tmp_path / "headless").mkdir()
     (tmp_path / "headless" / "h.hea").write_text("h 0 250 1000\n")
@@ -264,6 +262,7 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
         ("seen.png: exists.", predict(two, out=tmp_path / "seen.csv")),
         ("--rate_hz", predict(recordings / "c.csv", "--rate_hz=-1")),
         ("--stride_s", predict(recordings / "e.edf", "--stride_s=-1")),
+        ("--stride_s=nan: give seconds", predict(recordings / "e.edf", "--stride_s=nan")),
         ("flat.csv: none of 1 recordings is usable: no good signal", predict(flat, "--rate_hz=250")),
         ("short.csv: the model reads windows of 10 s, and the longest good stretch of ecg is 6.0 s",
          predict(short, "--rate_hz=250")),
@@ -272,7 +271,8 @@ def test_what_cannot_be_evaluated_or_predicted(folder, tmp_path):
         ("that is the input", predict(recordings / "c.csv", "--rate_hz=250", out=recordings / "c.csv")),
         ("holds no checkpoint", predict(recordings / "e.edf", run=f"--checkpoint={tmp_path}")),
         ("that is a file", evaluate(out=tmp_path / "file")),
-        ("no such store", evaluate(store=tmp_path / "none")),
+        ("report.html: exists. Choose another --out, or pass --overwrite", evaluate(out=folder / "pretrain")),
+        ("no such store", evaluate("--overwrite", store=tmp_path / "none", out=folder / "pretrain")),
         ("model.num_layers is 1 in the checkpoint and 3 here", evaluate("--config.model.num_layers=3")),
         ("data.eval_stride_s=0.0: give a number above 0", evaluate("--config.data.eval_stride_s=0")),
     ]  # fmt: skip
