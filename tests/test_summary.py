@@ -107,6 +107,19 @@ def test_attention_of_a_fold_says_whose_class_and_guess(crossed, store):
     assert "calm, taken" in shown.titles[0] and "aroused, taken" in shown.titles[-1]
 
 
+def test_a_window_without_a_class_is_shown_without_one(crossed):
+    corpus = crossed[1].corpus
+    label_N = np.where(np.arange(len(corpus.eval_windows)) % 2, 1, -1)
+    windows = dataclasses.replace(corpus.eval_windows, label=label_N.astype(corpus.eval_windows.label.dtype))
+    corpus = dataclasses.replace(corpus, eval_windows=windows)
+    titles = looks._titles(corpus, np.arange(2), np.array([[0.25, 0.75], [0.25, 0.75]]))
+    first, second = windows.subject[:2]
+    assert titles == [
+        f"{first}: taken for aroused (75 % sure)",
+        f"{second}: aroused, taken for aroused (75 % sure)",
+    ]
+
+
 def test_a_fine_tuning_says_what_it_was_pretrained_to_fill_in(pretrained, store, tmp_path):
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
     experiment.init_from = str(pretrained[1])

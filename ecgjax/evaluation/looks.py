@@ -80,14 +80,14 @@ def _predict(this: Run, state: State, ids: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _titles(corpus: Corpus, ids: np.ndarray, probability_NC: np.ndarray | None) -> list[str]:
-    """Whose each window is, and, of a classifier, its class and what it was taken for."""
+    """Whose each window is, and, of a classifier, its class where it has one, and what it was taken for."""
     windows, names = corpus.eval_windows.take(ids), corpus.class_names
     if probability_NC is None:
         return windows.subject.tolist()
     titles = []
     for who, true, probability_C in zip(windows.subject.tolist(), windows.label, probability_NC, strict=True):
-        guess = probability_C.argmax()
-        titles.append(f"{who}: {names[true]}, taken for {names[guess]} ({100 * probability_C[guess]:.0f} % sure)")
+        guess, known = probability_C.argmax(), f"{names[true]}, " if true >= 0 else ""
+        titles.append(f"{who}: {known}taken for {names[guess]} ({100 * probability_C[guess]:.0f} % sure)")
     return titles
 
 
