@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import json
 
 import jax
@@ -118,6 +120,21 @@ def test_weights_that_are_not_finite_are_not_saved(store, tmp_path, monkeypatch)
         loop.run(experiment, tmp_path)
     assert checkpoint.describe(tmp_path)["latest"] == 2
     assert (tmp_path / "nonfinite_batch_step2.npz").exists()
+
+
+def test_a_batch_that_cannot_be_saved_leaves_no_part_of_itself(store, tmp_path, monkeypatch):
+    this = loop.set_up(tiny.pretraining(store), tmp_path)
+
+    def torn(target, **_):
+        with contextlib.nullcontext(target) if hasattr(target, "write") else open(target, "wb") as file:
+            file.write(b"PK")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", torn)
+    one = np.ones(())
+    with pytest.raises(UserError, match=r"nonfinite_batch_step4\.npz: the disk is full"):
+        loop._refuse_non_finite(this, [(4, ((one * np.nan, one), (0 * one, one)))])
+    assert not any(tmp_path.iterdir())
 
 
 def test_each_process_saves_its_own_part_of_the_batch(store, tmp_path, monkeypatch):

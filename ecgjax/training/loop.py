@@ -21,6 +21,7 @@ from ecgjax.config import Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
+from ecgjax.data.staging import whole_file
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
 from ecgjax.training import checkpoint, features, inherit, optim, provenance, workdir
@@ -245,7 +246,8 @@ def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:
             path = this.folder / f"nonfinite_batch_step{step}{process}.npz"
             batch = this.source[step]
             flat = {"/".join(str(k.key) for k in keys): x for keys, x in jax.tree_util.tree_leaves_with_path(batch)}
-            np.savez(path, **flat)
+            with whole_file(path, "wb") as file:
+                np.savez(file, **flat)
             raise NonFiniteLossError(
                 f"{what} not finite at step {step}. Its batch is saved in {path}. All that earlier checkpoints hold is "
                 "finite, though the newest may be on its way there. Lower --config.optim.learning_rate, or set "
