@@ -36,6 +36,21 @@ def specs(tree):
     return {meshes.path_of(keys): leaf.spec for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+@pytest.mark.parametrize("name", ["JAX_NUM_PROCESSES", "JAX_PROCESS_ID"])
+@pytest.mark.parametrize("text", ["two", "1.5", "-1"])
+def test_numbers_of_processes_that_are_none_are_named(monkeypatch, name, text):
+    met = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *given: met.append(given))
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "here:1")
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
+    monkeypatch.setenv("JAX_PROCESS_ID", "")
+    meshes.start(distributed=True)
+    assert met == [("here:1", 4, None)]
+    monkeypatch.setenv(name, text)
+    with pytest.raises(UserError, match=f"{name}={text}: give a whole number"):
+        meshes.start(distributed=True)
+
+
 @pytest.mark.parametrize(
     ("asked", "sizes"),
     [

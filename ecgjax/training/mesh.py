@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ecgjax import config
-from ecgjax.errors import UserError
+from ecgjax.errors import UserError, require
 
 BATCH = PartitionSpec(("data", "fsdp"))
 
@@ -23,15 +23,23 @@ def start(distributed: bool) -> None:
     The cache of compiled programs is JAX_COMPILATION_CACHE_DIR, else ~/.cache/ecgjax; it may be deleted at will.
     Hosts find each other through Slurm, GKE or the TPU's metadata, or through JAX_COORDINATOR_ADDRESS,
     JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+
+    Raises:
+      UserError: one of the last two is no number.
     """
     if not jax.config.jax_compilation_cache_dir:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "ecgjax"))
     if distributed:
-        count, index = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
-        jax.distributed.initialize(
-            os.environ.get("JAX_COORDINATOR_ADDRESS"), count and int(count), index and int(index)
-        )
+        count, index = _whole_number("JAX_NUM_PROCESSES"), _whole_number("JAX_PROCESS_ID")
+        jax.distributed.initialize(os.environ.get("JAX_COORDINATOR_ADDRESS"), count, index)
+
+
+def _whole_number(variable: str) -> int | None:
+    """Of the environment; None where it is not set, which leaves it to JAX to find out."""
+    text = os.environ.get(variable, "").strip()
+    require(text.isdecimal() or not text, variable, text, "a whole number")
+    return int(text) if text else None
 
 
 def make_mesh(mesh: config.Mesh) -> Mesh:
