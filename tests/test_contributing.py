@@ -15,7 +15,8 @@ from ecgjax.errors import DataError
 from ecgjax.tasks.base import Task
 from ecgjax.training.program import compile_program
 
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 EXAMPLES = dict(re.findall(r"`ecgjax/\w+/(\w+)\.py`:.*?```python\n(.*?)```", TEXT, re.DOTALL))
 
 
@@ -56,3 +57,9 @@ def test_the_model_learns_the_task(example):
         state, metrics = compiled.train_step(state, batch, jnp.float32(0.03))
     right, count = metrics["accuracy"]
     assert right / count == 1, "a ramp played backwards is easily told"
+
+
+def test_what_the_readme_downloads_and_makes_is_not_committed():
+    readme, ignored = (ROOT / "README.md").read_text(), (ROOT / ".gitignore").read_text().splitlines()
+    folders = set(re.findall(r"(?:-P |root=|store=|workdir=|out=)([a-z]+)(?=[/\s])", readme))
+    assert folders == {"data", "stores", "runs"} and {f"/{name}" for name in folders} <= set(ignored)
