@@ -280,7 +280,7 @@ def test_a_fold_without_a_labelled_window_is_told_before_any_is_trained(experime
     store.manifest["subjects"] = [f"s{i:03d}" for i in range(6)]
     monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
     wrong = copy.deepcopy(experiment)
-    wrong.data.label.classes = (0, 1)
+    wrong.data.label.classes, wrong.data.split.validation_fraction = (0, 1), 0.0
     with pytest.raises(UserError, match=f"fold 2 has nothing to test on: no window of {', '.join(people)} has"):
         cross_validate(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
