@@ -111,8 +111,7 @@ def test_a_window_without_a_class_is_shown_without_one(crossed):
     corpus = crossed[1].corpus
     label_N = np.where(np.arange(len(corpus.eval_windows)) % 2, 1, -1)
     windows = dataclasses.replace(corpus.eval_windows, label=label_N.astype(corpus.eval_windows.label.dtype))
-    corpus = dataclasses.replace(corpus, eval_windows=windows)
-    titles = looks._titles(corpus, np.arange(2), np.array([[0.25, 0.75], [0.25, 0.75]]))
+    titles = looks._titles(windows.take(np.arange(2)), corpus.class_names, np.array([[0.25, 0.75], [0.25, 0.75]]))
     first, second = windows.subject[:2]
     assert titles == [
         f"{first}: taken for aroused (75 % sure)",
@@ -126,11 +125,12 @@ def test_a_fine_tuning_says_what_it_was_pretrained_to_fill_in(pretrained, store,
     found = cross_validate(experiment, tmp_path)
     looked = looks.of_fold_0(experiment, found, tmp_path / "fold_00")
     shown, corpus = looked["reconstruction"], found.corpus
-    signals = make_gather(corpus.stores, corpus.eval_windows, experiment.data)(corpus.test)["signals"]["ecg"][:, :, 0]
+    gather = make_gather(corpus.stores, corpus.eval_windows, experiment.data)
+    signals = gather(corpus.test)["signals"]["ecg"][:, :, 0]
     assert all((signals == x_T).all(1).any() for x_T in shown.signal_KT), "the windows are those fold 0 was tested on"
     assert shown.masked_KT.any() and f"pre-training in {pretrained[1].name}" in shown.note
     experiment.data.window_s = 5.0
-    assert looks._of_pretraining(experiment, corpus, corpus.test[:1]) is None, "which read other windows"
+    assert looks._of_pretraining(experiment, gather, corpus.test[:1]) is None, "which read other windows"
 
 
 def test_the_pretraining_s_devices_and_batches_need_not_be_here(pretrained, store, crossed, monkeypatch):
@@ -144,7 +144,8 @@ def test_the_pretraining_s_devices_and_batches_need_not_be_here(pretrained, stor
     monkeypatch.setattr(apply, "read_experiment", elsewhere)
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
     experiment.init_from, corpus = str(pretrained[1]), crossed[1].corpus
-    assert looks._of_pretraining(experiment, corpus, corpus.test[:1]).masked_KT.any()
+    gather = make_gather(corpus.stores, corpus.eval_windows, experiment.data)
+    assert looks._of_pretraining(experiment, gather, corpus.test[:1]).masked_KT.any()
 
 
 def test_scores_are_written_whatever_becomes_of_the_pictures(crossed, store, tmp_path, monkeypatch):
@@ -194,10 +195,10 @@ def test_report_of_a_pretraining_shows_reconstructions_and_attention(pretrained)
 def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     this = pretrained[0]
     state = this.compiled.init(jax.random.key(0))
-    ids = looks.some_windows(this, 3)
+    ids = looks.spread(this.corpus.validation, 3)
 
     def look():
-        return looks.attention(this.compiled, state, this.corpus, this.experiment.data, ids, "abc")
+        return looks.attention(this.compiled, state, this.eval_gather, ids, "abc")
 
     found = look()
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token
@@ -210,7 +211,7 @@ def test_attention_is_that_of_cls_over_the_tokens(pretrained):
 
 def test_a_reconstruction_stands_beside_the_signal_with_its_hidden_spans(pretrained):
     this = pretrained[0]
-    ids = looks.some_windows(this, 3)
+    ids = looks.spread(this.corpus.validation, 3)
     found = looks.of_run(this, this.compiled.init(jax.random.key(0)))["reconstruction"]
     np.testing.assert_array_equal(found.signal_KT, this.eval_gather(ids)["signals"]["ecg"][:, :, 0])
     assert np.abs(found.reconstruction_KT - found.signal_KT).mean() > 0.1, "nothing is learnt yet"
@@ -229,7 +230,8 @@ def test_curves_tell_training_from_validation(pretrained):
 
 def test_pictures_show_people_kept_aside_where_there_are_any(pretrained):
     this = pretrained[0]
-    assert set(looks.some_windows(this, 3)) <= set(this.corpus.validation.tolist())
+    titles = looks.of_run(this, this.compiled.init(jax.random.key(0)))["attention"].titles
+    assert len(titles) == 3 and set(titles) <= set(this.corpus.validation_subjects)
 
 
 def test_files_of_an_evaluation_agree(store, tmp_path):
@@ -251,6 +253,8 @@ def test_an_evaluation_of_a_pretraining_tells_metrics(pretrained, tmp_path):
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert set(results["scores"]) == {"loss", "explained", "masked_fraction"}
     assert f"{results['scores']['explained']:.4f}" in told
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'id="reconstruction"' in page and 'id="attention"' in page
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "results.json"}
 
 
@@ -274,4 +278,5 @@ def test_a_report_without_validation_shows_training_windows(pretrained):
     this = copy.copy(pretrained[0])
     object.__setattr__(this, "corpus", copy.copy(this.corpus))
     object.__setattr__(this.corpus, "validation", this.corpus.validation[:0])
-    assert len(looks.some_windows(this, 3)) == 3
+    titles = looks.of_run(this, this.compiled.init(jax.random.key(0)))["attention"].titles
+    assert len(titles) == 3 and set(titles) & set(this.corpus.train_subjects)

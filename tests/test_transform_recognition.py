@@ -1,5 +1,7 @@
 """The pretext task: versions and their numbers, the heads as seven perceptrons, the loss and the scores in NumPy."""
 
+import json
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,9 @@ import pytest
 from jax.sharding import NamedSharding
 
 from ecgjax import config
+from ecgjax.data.store import open_store
 from ecgjax.errors import UserError
-from ecgjax.evaluation import looks, recognition, summary
+from ecgjax.evaluation import apply, looks, recognition, summary
 from ecgjax.models.base import Encoded
 from ecgjax.tasks.distortions import Distortion
 from ecgjax.tasks.transform_recognition import Config, Versions
@@ -205,8 +208,7 @@ def test_scores_are_those_of_scikit_learn_and_padding_has_none(versions):
     for h, name in enumerate(NAMES):
         np.testing.assert_allclose(metrics[f"accuracy/{name}"], accuracy_score(version == h, said[:, h] > 0), rtol=1e-6)
         np.testing.assert_allclose(metrics[f"f1/{name}"], f1_score(version == h, said[:, h] > 0), rtol=1e-6)
-    accuracies = [metrics[f"accuracy/{name}"] for name in NAMES]
-    np.testing.assert_allclose(metrics["accuracy"], np.mean(accuracies), rtol=1e-6)
+    np.testing.assert_allclose(metrics["accuracy"], np.mean([metrics[f"accuracy/{n}"] for n in NAMES]), rtol=1e-6)
     np.testing.assert_allclose(metrics["recognised"], accuracy_score(version, said.argmax(1)), rtol=1e-6)
     assert 0.3 < metrics["recognised"] < 0.95  # neither trivial
 
@@ -248,7 +250,7 @@ def test_a_run_logs_every_task(run):
 def test_the_report_of_a_run_tells_the_scores_of_its_evaluation(run):
     this, state = run
     page = summary.report_run(this, state).read_text()
-    found = looks.recognised(this, state)
+    found = looks.of_run(this, state)["recognised"]
     assert len(found.version_N) == 7 * len(this.corpus.validation) and found.gallery_VT.shape == (7, 1280)
     scores, _ = evaluate(this.compiled, state, this.eval_gather, this.corpus.validation, 16)
     for name, row in zip(NAMES, recognition.scores(found), strict=True):
@@ -256,6 +258,15 @@ def test_the_report_of_a_run_tells_the_scores_of_its_evaluation(run):
         assert f"<td>{row.accuracy:.3f}</td>" in page
     np.testing.assert_allclose(recognition.recognised(found), scores["recognised"])
     assert 'id="recognition"' in page and 'id="reconstruction"' not in page
+
+
+def test_an_evaluation_tells_the_versions_of_people_it_has_not_seen(run, tmp_path):
+    model = apply.load(run[0].folder, apply.read_experiment(run[0].folder))
+    stores = [open_store(tiny.make_store(tmp_path / "store", seed=5, num_subjects=2, trials=2))]
+    windows, _ = apply.find_unseen(model, stores)
+    summary.report_evaluation(model, stores, windows, [], tmp_path / "out")
+    share = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]["recognised"]
+    assert f"{100 * share:.1f}" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("field", ["permutation_pieces", "warp_pieces"])

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import Data, Experiment
+from ecgjax.config import Experiment
 from ecgjax.data import pipeline
-from ecgjax.data.corpus import Corpus
+from ecgjax.data.pipeline import Gather
+from ecgjax.data.store import Store
+from ecgjax.data.windows import Windows
 from ecgjax.evaluation import apply
+from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
 from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.traces import Attention, Reconstruction
@@ -26,14 +29,20 @@ _SCORED = 1000  # training windows that a pre-training is scored on where none a
 
 def of_run(this: Run, state: State) -> dict[str, Any]:
     """{"attention", "reconstruction", "recognised"} of windows kept aside, each None where the model has none."""
-    ids, corpus, data = some_windows(this, _SHOWN), this.corpus, this.experiment.data
-    kept = _predict(this, state, ids)
+    corpus, data = this.corpus, this.experiment.data
+    gather = pipeline.make_gather(corpus.stores, corpus.eval_windows, data)
+    ids = corpus.validation if len(corpus.validation) else spread(np.arange(len(corpus.eval_windows)), _SCORED)
     note = "Windows it was not trained on, where the split keeps some aside."
-    return {
-        "attention": attention(this.compiled, state, corpus, data, ids, _titles(corpus, ids, kept.get("probability"))),
-        "reconstruction": _reconstruction(kept, corpus, data, note),
-        "recognised": recognised(this, state) if "version" in kept else None,
-    }
+    return _look(this.compiled, state, gather, ids, data.eval_batch_size, corpus.class_names, note)
+
+
+def of_evaluation(model: Model, stores: Sequence[Store], windows: Windows) -> dict[str, Any]:
+    """The same, of windows of people the model has not seen."""
+    data = model.experiment.data
+    gather = pipeline.make_gather(stores, windows, data)
+    ids, names = np.arange(len(windows)), tuple(model.about["class_names"])
+    note = "Windows of people it was not trained on."
+    return _look(model.compiled, model.state, gather, ids, data.eval_batch_size, names, note)
 
 
 def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> dict[str, Any]:
@@ -42,46 +51,60 @@ def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> d
     The attention is that of the fold's best checkpoint in `folder`; the reconstruction that of the run in `init_from`,
     before fine-tuning. Each is None where the model has none.
     """
-    corpus, data, experiment = found.corpus, experiment.data, config.fold_of(experiment, 0)
+    corpus, experiment = found.corpus, config.fold_of(experiment, 0)
     tested = found.predictions[MODEL].select(found.predictions[MODEL].fold_N == 0)  # in the order of corpus.test
     order = np.argsort(tested.label_N, kind="stable")  # so that the few are of several classes
-    rows = order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)]
+    rows = spread(order, _SHOWN)
     ids, model = corpus.test[rows], apply.load(folder, experiment)
-    titles = _titles(corpus, ids, tested.probability_NC[rows])
+    gather = pipeline.make_gather(corpus.stores, corpus.eval_windows, experiment.data)
+    titles = _titles(gather.windows.take(ids), corpus.class_names, tested.probability_NC[rows])
     return {
-        "attention": attention(model.compiled, model.state, corpus, data, ids, titles),
-        "reconstruction": _of_pretraining(experiment, corpus, ids) if experiment.init_from else None,
+        "attention": attention(model.compiled, model.state, gather, ids, titles),
+        "reconstruction": _of_pretraining(experiment, gather, ids) if experiment.init_from else None,
     }
 
 
-def _of_pretraining(experiment: Experiment, corpus: Corpus, ids: np.ndarray) -> Reconstruction | None:
+def _look(
+    compiled: Compiled,
+    state: State,
+    gather: Gather,
+    ids: np.ndarray,
+    batch_size: int,
+    class_names: Sequence[str],
+    note: str,
+) -> dict[str, Any]:
+    """A few of the windows `ids`; versions are told apart in all of them."""
+    few = spread(ids, _SHOWN)
+    _, kept = evaluate(compiled, state, gather, few, batch_size, len(few))
+    titles = _titles(gather.windows.take(few), class_names, kept.get("probability"))
+    told_apart = "version" in kept
+    return {
+        "attention": attention(compiled, state, gather, few, titles),
+        "reconstruction": _reconstruction(kept, gather, note),
+        "recognised": recognised(compiled, state, gather, ids, batch_size) if told_apart else None,
+    }
+
+
+def spread(ids: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of them, evenly from the first to the last, and so over the people."""
+    return ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
+
+
+def _of_pretraining(experiment: Experiment, gather: Gather, ids: np.ndarray) -> Reconstruction | None:
     """None where that run read other windows, or filled no hidden spans."""
     path, data = Path(experiment.init_from), experiment.data
     before = apply.read_experiment(path)
     before.mesh, before.data.eval_batch_size = experiment.mesh, data.eval_batch_size  # of the devices here
     if (before.data.modalities, before.data.window_s) != (data.modalities, data.window_s):
         return None
-    model, gather = apply.load(path, before), pipeline.make_gather(corpus.stores, corpus.eval_windows, data)
+    model = apply.load(path, before)
     _, kept = evaluate(model.compiled, model.state, gather, ids, before.data.eval_batch_size, len(ids))
     note = f"Windows that fold 0 was tested on, filled by the pre-training in {path.name}, before fine-tuning."
-    return _reconstruction(kept, corpus, data, note)
+    return _reconstruction(kept, gather, note)
 
 
-def some_windows(this: Run, count: int) -> np.ndarray:
-    """Up to `count` validation windows (training ones where none are kept aside), spread over the people."""
-    ids = this.corpus.validation
-    if not len(ids):
-        ids = np.arange(len(this.corpus.eval_windows))
-    return ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
-
-
-def _predict(this: Run, state: State, ids: np.ndarray) -> dict[str, np.ndarray]:
-    return evaluate(this.compiled, state, this.eval_gather, ids, this.experiment.data.eval_batch_size, len(ids))[1]
-
-
-def _titles(corpus: Corpus, ids: np.ndarray, probability_NC: np.ndarray | None) -> list[str]:
+def _titles(windows: Windows, names: Sequence[str], probability_NC: np.ndarray | None) -> list[str]:
     """Whose each window is, and, of a classifier, its class where it has one, and what it was taken for."""
-    windows, names = corpus.eval_windows.take(ids), corpus.class_names
     if probability_NC is None:
         return windows.subject.tolist()
     titles = []
@@ -91,33 +114,32 @@ def _titles(corpus: Corpus, ids: np.ndarray, probability_NC: np.ndarray | None) 
     return titles
 
 
-def _reconstruction(kept: dict[str, np.ndarray], corpus: Corpus, data: Data, note: str) -> Reconstruction | None:
+def _reconstruction(kept: dict[str, np.ndarray], gather: Gather, note: str) -> Reconstruction | None:
     if "reconstruction" not in kept:
         return None
     signal_KT, said_KT = kept["target"][:, :, 0], kept["reconstruction"][:, :, 0]
-    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(corpus, data), note)
+    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(gather), note)
 
 
-def recognised(this: Run, state: State) -> Recognition:
-    """How versions of all validation windows are told apart, and those of one window to look at."""
-    task, data = this.compiled.program.task, this.experiment.data
-    kept = _predict(this, state, some_windows(this, len(this.corpus.validation) or _SCORED))
-    one = _signals(this.corpus, data, some_windows(this, 1))
-    shown = jax.jit(task.every_version)(jax.random.key(0), one)[data.modalities[0]]
+def recognised(compiled: Compiled, state: State, gather: Gather, ids: np.ndarray, batch_size: int) -> Recognition:
+    """How versions of windows are told apart, and those of one window to look at."""
+    task = compiled.program.task
+    _, kept = evaluate(compiled, state, gather, ids, batch_size, len(ids))
+    shown = jax.jit(task.every_version)(jax.random.key(0), gather(ids[:1])["signals"])
     return Recognition(
         names=task.version_names,
         version_N=kept["version"].ravel(),
         probability_NV=kept["version_probability"].reshape(-1, len(task.version_names)),
-        gallery_VT=np.asarray(shown)[0, :, :, 0],
-        rate_hz=_rate_hz(this.corpus, data),
+        gallery_VT=np.asarray(shown[next(iter(gather.samples))])[0, :, :, 0],
+        rate_hz=_rate_hz(gather),
     )
 
 
 def attention(
-    compiled: Compiled, state: State, corpus: Corpus, data: Data, ids: np.ndarray, titles: Sequence[str]
+    compiled: Compiled, state: State, gather: Gather, ids: np.ndarray, titles: Sequence[str]
 ) -> Attention | None:
     """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
-    encoder, signals = compiled.program.encoder, _signals(corpus, data, ids)
+    encoder, signals = compiled.program.encoder, gather(ids)["signals"]
 
     @jax.jit
     def look(params: Any, model_state: Any, signals: Any) -> Any:
@@ -129,12 +151,8 @@ def attention(
     if not weights or weights[-1].shape[-1] < 2:
         return None
     signal_KT = next(iter(signals.values()))[:, :, 0]
-    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(corpus, data), tuple(titles))
+    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(gather), tuple(titles))
 
 
-def _signals(corpus: Corpus, data: Data, ids: np.ndarray) -> dict[str, np.ndarray]:
-    return pipeline.make_gather(corpus.stores, corpus.eval_windows, data)(ids)["signals"]
-
-
-def _rate_hz(corpus: Corpus, data: Data) -> float:
-    return float(corpus.stores[0].manifest["modalities"][data.modalities[0]]["rate_hz"])
+def _rate_hz(gather: Gather) -> float:
+    return float(gather.stores[0].manifest["modalities"][next(iter(gather.samples))]["rate_hz"])

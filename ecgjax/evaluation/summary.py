@@ -136,7 +136,7 @@ def report_evaluation(
     if "probability" in kept:
         model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
         predictions = {MODEL: model_predictions} | _baselines_within(model, stores, windows)
-    rows = tables.compare(predictions) if predictions else ()
+    rows, looked = tables.compare(predictions) if predictions else (), looks.of_evaluation(model, stores, windows)
 
     def write() -> None:
         with staging.disk_errors(folder):
@@ -147,6 +147,7 @@ def report_evaluation(
             run=facts | ({"protocol": "subject"} if predictions else {}),
             data=[store.manifest for store in stores],
             predictions=predictions,
+            **looked,
         )
         if predictions:
             _write_scores(folder, facts, predictions, rows)
