@@ -167,6 +167,15 @@ def test_interval_of_auroc_holds_the_truth_and_errs_on_both_sides():
     assert 0.93 <= 1 - (too_high + too_low) / studies <= 0.995
 
 
+@pytest.mark.parametrize(
+    ("value", "draws", "score"),
+    [(1e-4, [0.02, 0.05, 0.03], "ece"), (1.0, [0.9, 1.0, 0.95], "auroc"), (0.0, [0, 0.1], "ece")],
+)
+def test_the_interval_of_a_score_at_the_end_of_its_range_stays_in_it(value, draws, score):
+    low, high = metrics.interval(value, np.array(draws), 9, score)
+    assert 0 <= low <= value <= high <= 1 and high - low < 0.2
+
+
 def test_bootstrap_is_seeded_and_fast():
     p = made_up(num=4000, num_subjects=40)
     before = time.process_time()

@@ -145,6 +145,12 @@ def test_the_legend_names_what_is_drawn(tmp_path):
     assert "validation" in one and "training" not in one
 
 
+def test_the_share_recognised_is_the_headline_where_it_is_told(tmp_path):
+    curves = [{"step": s, "validation/loss": 2 / s, "validation/recognised": 0.9 - 0.1 * s} for s in (2, 3)]
+    page = page_of(tmp_path, curves=[*CURVES[:3], *curves])
+    assert "70.0 % of the versions of unseen windows recognised, at step 2" in page.text
+
+
 def test_explained_power_is_the_headline_where_it_is_told(tmp_path):
     curves = [{"step": s, "validation/loss": 2 / s, "validation/explained": 0.1 * s} for s in (2, 3)]
     page = page_of(tmp_path, curves=[*CURVES[:3], *curves])

@@ -21,6 +21,7 @@ _HEADLINES = (  # (metric, what it is called, which of its values is best, how i
         max,
         lambda x: f"{100 * x:.1f} %".replace("-", "−"),
     ),
+    ("validation/recognised", "of the versions of unseen windows recognised", max, lambda x: f"{100 * x:.1f} %"),
     ("validation/loss", "lowest validation loss", min, "{:.4g}".format),
 )
 

@@ -189,8 +189,9 @@ def figure(results: Sequence[Result]) -> str:
         _draw_baselines(axes, results, column)
         if not numbers:
             axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 8 else 0)
-        elif min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) >= 10:
-            axes.set_xscale("log")
+        else:
+            if min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) >= 10:
+                axes.set_xscale("log")
             axes.set_xticks(sorted(numbers.values()), [f"{x:g}" for x in sorted(numbers.values())], minor=False)
             axes.minorticks_off()
         axes.set_xlabel(first)
