@@ -9,6 +9,7 @@ import pytest
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.training import checkpoint, loop, provenance
 from ecgjax.training.preemption import Preemption
+from ecgjax.training.writer import Writer
 from tests import tiny
 
 
@@ -108,6 +109,20 @@ def test_non_finite_loss_stops_and_keeps_the_batch(store, tmp_path):
     with np.load(path) as batch:
         assert batch["signals/ecg"].shape == (8, 1280, 1)
     assert not any(np.isnan(row["loss"]) for row in rows(tmp_path) if row["kind"] == "train")
+
+
+def test_rows_that_cannot_be_written_stop_all_processes_before_a_checkpoint(store, tmp_path, monkeypatch):
+    """What only the first process knows is agreed on; else the others would wait for it."""
+
+    def write(writer):
+        raise UserError("the disk is full")
+
+    agreed = []
+    monkeypatch.setattr(Writer, "sync", write)
+    monkeypatch.setattr(loop.meshes, "agree", lambda failed: agreed.append(failed) or failed)
+    with pytest.raises(UserError, match="the disk is full"):
+        loop.run(tiny.pretraining(store), tmp_path)
+    assert agreed[-1] is True and not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()]
 
 
 def test_weights_that_are_not_finite_are_not_saved(store, tmp_path, monkeypatch):

@@ -211,6 +211,16 @@ def test_what_went_wrong_first_is_told(tmp_path):
         raise KeyError("first")  # and then the event file cannot be closed
 
 
+def test_among_several_processes_a_full_disk_is_told_where_all_hear_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with full_disk(room=300), Writer(tmp_path, True, 10, show_progress=False) as writer:
+        for step in range(1, 6):
+            writer.train(step, {"loss": 1.0}, 8, 10.0)
+            writer.evaluation(step, {"loss": 1.0})
+        with pytest.raises(UserError, match="metrics.jsonl: cannot be written"):
+            writer.sync()
+
+
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     log(tmp_path, [1, 2], show_progress=True)

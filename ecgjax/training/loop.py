@@ -194,7 +194,7 @@ def _fit(
                 history = [*history, [done, scores[this.compiled.program.task.monitor]]]
                 writer.evaluation(done, scores)
             if due_save or due_eval:
-                writer.sync()  # a checkpoint must not be ahead of the rows that led to it
+                meshes.on_first(writer.sync)  # a checkpoint must not be ahead of the rows that led to it
                 checkpoints.save(done, state, scores if due_eval else {}, _extra(this, history))
             if stop:
                 checkpoints.wait()

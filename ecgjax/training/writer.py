@@ -36,7 +36,8 @@ class Writer:
       part: which part of a whole this run is.
 
     Raises:
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written. With several processes, of which the others know nothing of it, only
+        `sync` raises it, which is called where they can hear of it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Writer:
     ) -> None:
         self._path, self._total_steps, self._part = Path(workdir) / METRICS, total_steps, part
         self._file, self._board, self._line = None, None, None
+        self._error: UserError | None = None
         if jax.process_index() == 0:
             with self._writing():
                 _drop_rows_after(self._path, start_step)
@@ -90,7 +92,6 @@ class Writer:
     def evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Logs an evaluation; its duration does not count into the speed of the training steps."""
         self._write(step, "eval", metrics, {})
-        self.sync()
         if self._line:
             whole = {name: value for name, value in metrics.items() if "/" not in name}
             self._line.note(f"step {step}: " + ", ".join(f"{k} {short(v)}" for k, v in whole.items()))
@@ -98,6 +99,8 @@ class Writer:
 
     def sync(self) -> None:
         """Puts the rows on the disk; call before saving a checkpoint, so that it never is ahead of its rows."""
+        if self._error:
+            raise self._error
         if self._file:
             with self._writing():
                 self._file.flush()
@@ -151,10 +154,13 @@ class Writer:
         try:
             yield
         except OSError as error:
-            raise UserError(
+            told = UserError(
                 f"{self._path}: cannot be written ({error.strerror}). Free disk space, or give another "
                 "--workdir, and start again."
-            ) from None
+            )
+            if jax.process_count() == 1:
+                raise told from None
+            self._error = self._error or told
 
 
 class _Board:
