@@ -118,7 +118,7 @@ def epoch_contenders(signal_NC: np.ndarray) -> dict[str, Callable[[], None]]:
     rows = np.arange(EPOCH_WINDOWS) * SAMPLES
     column = np.zeros(EPOCH_WINDOWS, np.int64)
     windows = Windows(
-        column, column, rows / 128, {"ecg": rows}, column.astype(str), column - 1, column * np.nan, column - 1
+        column, column, rows / 128, {"ecg": rows}, column, column - 1, column * np.nan, column - 1, np.array(["a/b"])
     )
     gather = Gather([Store(Path("."), {}, {"ecg": signal_NC}, {})], windows, {"ecg": SAMPLES})
     source = TrainSource(
