@@ -86,15 +86,8 @@ def open_corpus(data: config.Data) -> Corpus:
         train = np.flatnonzero(windows.are_of(eval_windows.subjects_of(train)))
         train = train[windows.label[train] >= 0]
     names = class_names(stores, label)
-    _check_sides(data.split, names, windows.label[train], eval_windows.subjects_of(fold.test), len(test))
-    if data.split.validation_fraction and not len(validation):
-        people = ", ".join(eval_windows.subjects_of(fold.validation))
-        raise UserError(
-            f"data.split: no window of {people}, who are to choose the epoch, has one of the classes "
-            f"{', '.join(names)}. Take another data.split.seed or a greater validation_fraction, or do without: "
-            "--config.data.split.validation_fraction=0."
-        )
     found = Corpus(stores, windows, train, eval_windows, validation, test, learnt, label, names)
+    _check_sides(found, fold, data.split)
     _refuse_copies(found, data.split)
     return found
 
@@ -128,21 +121,26 @@ def _on_one_grid(data: config.Data) -> bool:
     return True
 
 
-def _check_sides(
-    split: config.Split, names: tuple[str, ...], trained: np.ndarray, held_out: Sequence[str], num_tested: int
-) -> None:
+def _check_sides(found: Corpus, fold: splits.Fold, split: config.Split) -> None:
+    """Classes to learn, and somebody with a class among those who choose the epoch and those who are tested."""
     where = f"data.split: fold {split.fold}" if split.fold >= 0 else "data.split"
-    if len(held_out) and not num_tested:
+    names, subjects_of = ", ".join(found.class_names), found.eval_windows.subjects_of
+    if len(fold.test) and not len(found.test):
         raise UserError(
-            f"{where} has nothing to test on: no window of {', '.join(held_out)} has one of the classes "
-            f"{', '.join(names)}. Leave them out by --config.data.split.exclude_subjects, take fewer folds, or mend "
-            "data.label."
+            f"{where} has nothing to test on: no window of {', '.join(subjects_of(fold.test))} has one of the classes "
+            f"{names}. Leave them out by --config.data.split.exclude_subjects, take fewer folds, or mend data.label."
         )
-    present = np.unique(trained)
+    present = np.unique(found.windows.label[found.train])
     if len(present) == 1:
         raise UserError(
-            f'{where}: all windows to train on are "{names[present[0]]}", of the classes {", ".join(names)}. Take '
+            f'{where}: all windows to train on are "{found.class_names[present[0]]}", of the classes {names}. Take '
             "another data.split.seed or num_folds, a smaller validation_fraction, or more subjects."
+        )
+    if len(fold.validation) and not len(found.validation):
+        raise UserError(
+            f"{where}: no window of {', '.join(subjects_of(fold.validation))}, who are to choose the epoch, has one of "
+            f"the classes {names}. Take another data.split.seed or a greater validation_fraction, or do without: "
+            "--config.data.split.validation_fraction=0."
         )
 
 
