@@ -8,8 +8,8 @@ Windows of 10 s at 256 Hz, high-passed at 0.8 Hz (second-hand; order ours; the r
 3-45 Hz, which low_hz=3 high_hz=45 filter_order=8 comes near). Every step sees 128 of them, each as it is and in six
 distortions: 896.
 Figures marked "code" are those of the authors' released code. Its folds are by windows, so people are on both sides;
-here whole subjects are kept aside. Leave the people out whom stage two tests: --config.data.split.exclude_subjects,
-or the same --config.data.split.fold there and here.
+here whole subjects are kept aside. Leave the people out whom stage two tests: --config.data.split.fold=K for its fold K
+(folds and seed are those of sarkar2020_finetune.py), or --config.data.split.exclude_subjects.
 
 Single task (the original against one distortion): --config.task.distortions=noise, and so on. Difficulty:
     python -m launch.sweep --config=configs/sarkar2020_pretrain.py ... --sweep=task.snr_db=2,5,10,15,20,25,30
@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> config.Experiment:
             stride_s=10.0,  # code
             batch_size=128,  # code: 896 versions
             eval_batch_size=16,  # ours: 112 versions
-            split=Split(validation_fraction=0.1),  # ours
+            split=Split(num_folds=10, validation_fraction=0.1, seed=1),  # folds and seed: code; validation: ours
         ),
         optim=Optim(
             optimizer=Optimizer.ADAM,  # code

@@ -204,7 +204,7 @@ def check(experiment: Experiment) -> None:
     _check_numbers(experiment)
     label = experiment.data.label
     require(0 < label.fraction <= 1, "data.label.fraction", label.fraction, "a share above 0, and at most 1")
-    if label.fraction < 1 and label.rule in (LabelRule.MEAN, LabelRule.MEDIAN):
+    if label.fraction < 1 and label.rule not in (LabelRule.CLASS, LabelRule.THRESHOLD):
         raise UserError(
             f"data.label.fraction={label.fraction}: the rule {label.rule.name} would learn its threshold from all "
             "labels. Give one by --config.data.label.rule=threshold."

@@ -50,6 +50,8 @@ def from_dict(kind: Any, value: Any, where: str = "config") -> Any:
     if isinstance(value, list):
         parts = typing.get_args(kind) or (Any, ...)
         kinds = [parts[0]] * len(value) if parts[-1] is ... else parts
+        if len(kinds) != len(value):
+            raise UserError(f"{where} has {len(value)} entries, not {len(kinds)}.")
         return tuple(from_dict(part_kind, part, where) for part_kind, part in zip(kinds, value, strict=True))
     if isinstance(value, dict):
         part_kind = (typing.get_args(kind) or (str, Any))[1]
@@ -57,13 +59,19 @@ def from_dict(kind: Any, value: Any, where: str = "config") -> Any:
     return value
 
 
-def with_defaults(kind: Any, value: dict[str, Any]) -> dict[str, Any]:
-    """A config as `to_dict` wrote it, perhaps by an earlier version: fields that are newer have their defaults.
-
-    Raises:
-      UserError: it has a field, enum or class that is no more.
-    """
-    return to_dict(from_dict(kind, value)) | ({"class": value["class"]} if kind is Any else {})
+def fill(old: Any, like: Any) -> Any:
+    """A config as `to_dict` wrote it, perhaps in an earlier version: what `like` has and it lacks is the default's."""
+    if not (dataclasses.is_dataclass(like) and isinstance(old, dict)):
+        return old
+    filled = dict(old)
+    for field in dataclasses.fields(like):
+        if field.name in old:
+            filled[field.name] = fill(old[field.name], getattr(like, field.name))
+        elif field.default is not dataclasses.MISSING:
+            filled[field.name] = to_dict(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            filled[field.name] = to_dict(field.default_factory())
+    return filled
 
 
 def diff(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

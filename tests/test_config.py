@@ -32,6 +32,7 @@ def test_the_defaults_pass():
         ({"label": Label("mood", fraction=0.0)}, "data.label.fraction=0.0: give a share above 0, and at most 1"),
         ({"label": Label("mood", fraction=1.5)}, "data.label.fraction=1.5"),
         ({"label": Label("mood", LabelRule.MEAN, fraction=0.5)}, "the rule MEAN would learn its threshold from all"),
+        ({"label": Label("mood", LabelRule.SUBJECT_MEAN, fraction=0.5)}, "the rule SUBJECT_MEAN would learn"),
         ({"window_s": float("inf")}, "data.window_s=inf: give a number above 0"),
     ],
 )  # fmt: skip

@@ -4,9 +4,11 @@ import gc
 import io
 import json
 import math
+import os
 import re
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -218,6 +220,23 @@ def test_among_several_processes_a_full_disk_is_told_where_all_hear_of_it(tmp_pa
             writer.train(step, {"loss": 1.0}, 8, 10.0)
             writer.evaluation(step, {"loss": 1.0})
         with pytest.raises(UserError, match="metrics.jsonl: cannot be written"):
+            writer.sync()
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_among_several_processes_what_fails_at_the_start_or_in_sync_is_told_there_too(tmp_path, monkeypatch, broken):
+    log(tmp_path, [1, 2])
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    if broken == "replace":  # of the file from which the rows of a run that was cut off are dropped
+        monkeypatch.setattr(Path, "replace", fail)
+    with Writer(tmp_path, False, 10, start_step=1, show_progress=False) as writer:
+        writer.train(2, {"loss": 1.0}, 8, 10.0)
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(UserError, match="disk is full|No space left"):
             writer.sync()
 
 

@@ -181,7 +181,7 @@ def check_store(store: Store, about: Mapping[str, Any], modalities: Iterable[str
                 f"{store.path}: {name} has {len(given['channels'])} channels, {model} was trained with "
                 f"{len(trained['channels'])}. Prepare it again with --config.dataset.channels.{name}=(...)."
             )
-        steps = (plain.with_defaults(Steps, p["preprocess"][name]) for p in (about, store.manifest))
+        steps = (plain.fill(p["preprocess"][name], Steps(0.0)) for p in (about, store.manifest))
         for field, (then, now) in plain.diff(*steps).items():
             if not field.startswith("gate"):
                 raise UserError(

@@ -128,7 +128,7 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
             told = "; ".join(f"{s.path} has {rate} Hz, {channels} channels" for (rate, channels), s in kinds.items())
             raise UserError(f'data.store: "{modality}" differs between stores: {told}. Prepare them alike.')
         for store in stores[1:]:
-            first, other = (plain.with_defaults(Steps, s.manifest["preprocess"][modality]) for s in (stores[0], store))
+            first, other = (plain.fill(s.manifest["preprocess"][modality], Steps(0.0)) for s in (stores[0], store))
             for field, (here, there) in plain.diff(first, other).items():
                 if not field.startswith("gate"):
                     raise UserError(

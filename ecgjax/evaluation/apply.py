@@ -109,7 +109,7 @@ def with_labels(model: Model, stores: Sequence[Store], windows: Windows) -> Wind
     if not label.name:
         return windows
     asked = plain.to_dict(model.experiment.data.label)
-    trained = plain.with_defaults(config.Label, model.about["config"]["data"]["label"])
+    trained = plain.fill(model.about["config"]["data"]["label"], label)
     for field, (then, now) in plain.diff(trained, asked).items():
         if field != "name":  # the same label may be called otherwise in another store
             raise UserError(

@@ -31,7 +31,9 @@ def of_run(this: Run, state: State) -> dict[str, Any]:
     """{"attention", "reconstruction", "recognised"} of windows kept aside, each None where the model has none."""
     corpus, data = this.corpus, this.experiment.data
     gather = pipeline.make_gather(corpus.stores, corpus.eval_windows, data)
-    ids = corpus.validation if len(corpus.validation) else spread(np.arange(len(corpus.eval_windows)), _SCORED)
+    ids = corpus.validation
+    if not len(ids):
+        ids = spread(np.setdiff1d(np.arange(len(corpus.eval_windows)), corpus.test), _SCORED)
     note = "Windows it was not trained on, where the split keeps some aside."
     return _look(this.compiled, state, gather, ids, data.eval_batch_size, corpus.class_names, note)
 

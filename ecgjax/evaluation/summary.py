@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def report_run(this: Run, state: State) -> Path:
         report.write_report(
             path,
             title=f"{this.folder.name}: {type(this.compiled.program.task).__name__}",
-            run=_facts(this.experiment, this.corpus) | {"commit": ", ".join(this.commits)},
+            run=_facts(this.experiment, this.corpus) | _commits(this.commits),
             data=_manifests(this.corpus),
             curves=_curves(this.folder),
             **looked,
@@ -53,7 +53,7 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
     tell("report: intervals, figures, a look at some windows")
     runs = sorted(folder.glob("fold_*"))
     facts, rows = _facts(experiment, found.corpus, " in fold 0"), tables.compare(found.predictions)
-    facts["commit"] = ", ".join(dict.fromkeys(c for run in runs for c in _about(run)["commits"]))
+    facts |= _commits(dict.fromkeys(c for run in runs for c in _about(run).get("commits", ())))
     meshes.on_first(lambda: _write_scores(folder, facts, found.predictions, rows))  # whatever becomes of the pictures
     path, looked = folder / "report.html", looks.of_fold_0(experiment, found, folder / "fold_00")
 
@@ -129,7 +129,7 @@ def report_evaluation(
     told += f"; pre-training met the signals, not the labels, of {', '.join(met)}" if met else ""
     facts = provenance.environment() | {
         "people": told,
-        "trained at commit": ", ".join(model.about["commits"]),
+        **_commits(model.about.get("commits", ())),
         "config": plain.to_dict(model.experiment),
     }
     predictions: dict[str, Predictions] = {}
@@ -204,6 +204,12 @@ def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str,
     if experiment.data.label.name:
         facts |= {"protocol": experiment.data.split.protocol.value, "classes": ", ".join(corpus.class_names)}
     return facts
+
+
+def _commits(trained: Iterable[str]) -> dict[str, str]:
+    """Of the code that trained, and of that which scores and reports, where it is another."""
+    trained, here = list(trained), provenance.commit()
+    return {"commit": ", ".join(trained)} | ({} if trained == [here] else {"scored and reported at commit": here})
 
 
 def _about(run: Path) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def read_encoder(experiment: Experiment, abstract: State, stores: Sequence[Store
     """
     path, model = Path(experiment.init_from), plain.to_dict(experiment)["model"]
     about = checkpoint.describe(path)["extra"]
-    _check_model(path, about["config"]["model"], model, getattr(experiment.model, "may_differ", ()))
+    then = plain.fill(about["config"]["model"], experiment.model)
+    _check_model(path, then, model, getattr(experiment.model, "may_differ", ()))
     for store in stores:
         read = about["modalities"].keys() & set(experiment.data.modalities)
         check_store(store, about, sorted(read), model=f"the encoder of init_from={path}")
@@ -77,7 +78,6 @@ def read_encoder(experiment: Experiment, abstract: State, stores: Sequence[Store
 
 def _check_model(path: Path, then: dict[str, Any], now: dict[str, Any], may_differ: Iterable[str]) -> None:
     """Weights mean what they meant only in the model they were trained in: strides and activations have no shapes."""
-    then = plain.with_defaults(Any, then)
     changes = {name: values for name, values in plain.diff(then, now).items() if name not in may_differ}
     if changes:
         told = "model.{} is {} in the checkpoint and {} here"

@@ -137,7 +137,8 @@ def _start(this: Run, checkpoints: Checkpoints) -> tuple[Run, State, list[list[f
     if checkpoints.steps():
         state, extra = checkpoints.restore(abstract)
         same_stores(this.folder, extra["stores"], this.corpus)
-        commits = tuple(dict.fromkeys([*extra["commits"], provenance.commit()]))
+        goes_on = int(state.step) < this.num_steps and not _should_stop(this, extra["history"])
+        commits = tuple(dict.fromkeys([*extra.get("commits", ()), *([provenance.commit()] if goes_on else ())]))
         return dataclasses.replace(this, people=inherit.people_of(extra), commits=commits), state, extra["history"]
     people = inherit.people_before(experiment).and_also(
         inherit.known_of(this.corpus), with_labels=this.compiled.program.task.num_classes > 0

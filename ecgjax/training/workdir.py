@@ -64,7 +64,7 @@ def check_same(workdir: Path, experiment: config.Experiment) -> None:
     Raises:
       UserError: names each field that changed, with its old and new value.
     """
-    was = plain.to_dict(read_experiment(workdir))
+    was = plain.fill(read_config(workdir), experiment)
     changes = {
         name: values
         for name, values in plain.diff(was, plain.to_dict(experiment)).items()
@@ -99,11 +99,7 @@ def read_experiment(workdir: Path) -> config.Experiment:
     Raises:
       UserError: as `read_config`, or a field or class is unknown to this version.
     """
-    found = read_config(workdir)
-    try:
-        return plain.from_dict(config.Experiment, found)
-    except UserError as error:
-        raise UserError(f"{workdir}: its run is of another version of ecgjax ({error}) Give a new --workdir.") from None
+    return plain.from_dict(config.Experiment, read_config(workdir))
 
 
 @contextlib.contextmanager

@@ -99,14 +99,14 @@ class Writer:
 
     def sync(self) -> None:
         """Puts the rows on the disk; call before saving a checkpoint, so that it never is ahead of its rows."""
-        if self._error:
-            raise self._error
-        if self._file:
+        if self._file and not self._error:
             with self._writing():
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 if self._board:
                     self._board.flush()
+        if self._error:
+            raise self._error
 
     def close(self) -> None:
         """Closes all of it, also where the disk is full, and then says so."""
@@ -153,10 +153,14 @@ class Writer:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            told = UserError(
-                f"{self._path}: cannot be written ({error.strerror}). Free disk space, or give another "
-                "--workdir, and start again."
+        except (OSError, UserError) as error:
+            told = (
+                error
+                if isinstance(error, UserError)
+                else UserError(
+                    f"{self._path}: cannot be written ({error.strerror}). Free disk space, or give another "
+                    "--workdir, and start again."
+                )
             )
             if jax.process_count() == 1:
                 raise told from None
