@@ -94,22 +94,24 @@ def test_a_fold_that_would_train_on_one_class_is_named(monkeypatch):
     opened(monkeypatch, data, mostly_calm([*wild, int(held[0][0][-2:])]))
 
 
+def of_another_class(people):
+    """The store of `labelled`, but that all trials of these people are neither calm nor wild."""
+    gone = [int(subject[-2:]) for subject in people]
+    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 if r in gone else i % 2) for r in range(10) for i in range(10)]
+    classes = {"mood": ("calm", "wild", "other")}
+    return memory_store(subjects=10, seconds=100, labels={"mood": rows}, classes=classes)
+
+
 def test_a_fold_whose_people_have_no_class_is_named_with_them(monkeypatch):
     held = sides(opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled()))[2]
-    gone = [int(subject[-2:]) for subject in held]
-    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 if r in gone else i % 2) for r in range(10) for i in range(10)]
-    store = memory_store(subjects=10, seconds=100, labels={"mood": rows}, classes={"mood": ("calm", "wild", "other")})
-    data = Data(label=Label("mood", classes=(0, 1)), split=SPLIT)
+    data, store = Data(label=Label("mood", classes=(0, 1)), split=SPLIT), of_another_class(held)
     with pytest.raises(UserError, match=f"fold 1 has nothing to test on: no window of {held[0]}, {held[1]} has one"):
         opened(monkeypatch, data, store)
 
 
 def test_people_without_a_class_cannot_choose_the_epoch(monkeypatch):
     choosing = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled()).validation_subjects
-    gone = [int(subject[-2:]) for subject in choosing]
-    rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 if r in gone else i % 2) for r in range(10) for i in range(10)]
-    store = memory_store(subjects=10, seconds=100, labels={"mood": rows}, classes={"mood": ("calm", "wild", "other")})
-    data = Data(label=Label("mood", classes=(0, 1)), split=SPLIT)
+    data, store = Data(label=Label("mood", classes=(0, 1)), split=SPLIT), of_another_class(choosing)
     with pytest.raises(UserError, match=f"no window of {', '.join(choosing)}, who are to choose the epoch, has one of"):
         opened(monkeypatch, data, store)
     alone = dataclasses.replace(data, split=dataclasses.replace(SPLIT, validation_fraction=0.0))

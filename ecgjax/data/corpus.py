@@ -58,9 +58,16 @@ def open_corpus(data: config.Data) -> Corpus:
     split, because a threshold that is learnt must be learnt from training subjects.
 
     Raises:
-      UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`; the training side lacks a second class, or
-        nobody held out has a window with a class.
+      UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`; the training side lacks a second class,
+        nobody tested or nobody who is to choose the epoch has a window with a class, or a recording is on two sides.
     """
+    found = _open(data)
+    if data.split.protocol is not Protocol.WINDOW:
+        _refuse_copies(found)
+    return found
+
+
+def _open(data: config.Data) -> Corpus:
     one_grid = _on_one_grid(data)
     stores = open_stores(data)
     eval_windows = find_windows(stores, data, data.eval_stride_s)
@@ -69,9 +76,7 @@ def open_corpus(data: config.Data) -> Corpus:
     if not data.label.name:
         train = fold.train if one_grid else np.flatnonzero(windows.are_of(eval_windows.subjects_of(fold.train)))
         learnt = fold.train[:0]
-        found = Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
-        _refuse_copies(found, data.split)
-        return found
+        return Corpus(stores, windows, train, eval_windows, fold.validation, fold.test, learnt, data.label, ())
 
     fit_subjects = eval_windows.subjects_of(fold.train)
     if data.shuffle_labels:
@@ -88,18 +93,15 @@ def open_corpus(data: config.Data) -> Corpus:
     names = class_names(stores, label)
     found = Corpus(stores, windows, train, eval_windows, validation, test, learnt, label, names)
     _check_sides(found, fold, data.split)
-    _refuse_copies(found, data.split)
     return found
 
 
-def _refuse_copies(found: Corpus, split: config.Split) -> None:
+def _refuse_copies(found: Corpus) -> None:
     """A recording that lies in the data under two names must not be on two sides."""
-    if split.protocol is Protocol.WINDOW:
-        return
     sides = (found.windows.take(found.train), *(found.eval_windows.take(ids) for ids in (found.validation, found.test)))
-    for here, there in itertools.combinations(sides, 2):
-        shared = recording_digests(found.stores, here) & recording_digests(found.stores, there)
-        if shared:
+    digests = [(side, recording_digests(found.stores, side)) for side in sides]
+    for (here, some), (there, others) in itertools.combinations(digests, 2):
+        if shared := some & others:
             names = [min(subjects_among(found.stores, side, shared)) for side in (here, there)]
             raise UserError(
                 f"data.store: a recording of {names[0]} is also one of {names[1]}, sample by sample, and they are "

@@ -88,9 +88,10 @@ def limit(windows: Windows, ids: np.ndarray, label: config.Label, seed: int) -> 
     of = classes if label.fraction_of is Unit.WINDOWS else np.zeros_like(classes)
     kept = []
     for part in [ids[(of == c) & (classes >= 0)] for c in np.unique(of)]:
-        units = part if label.fraction_of is Unit.WINDOWS else np.unique(windows.person[part])
+        unit = part if label.fraction_of is Unit.WINDOWS else windows.person[part]
+        units = np.unique(unit)
         chosen = np.random.default_rng([seed, 2]).permutation(units)[: max(round(label.fraction * len(units)), 1)]
-        kept.append(part[np.isin(units if units is part else windows.person[part], chosen)])
+        kept.append(part[np.isin(unit, chosen)])
     return np.sort(np.concatenate(kept)) if kept else ids
 
 
