@@ -24,7 +24,8 @@ import re
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -64,6 +65,13 @@ def define_config_flag(
 def define_distributed_flag() -> flags.FlagHolder:
     """Defines --distributed, for `training.mesh.start`."""
     return flags.DEFINE_bool("distributed", False, "join the other hosts' processes (Slurm, GKE and TPU pods)")
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Raises a UserError that names the first of these that exists, unless they may be replaced."""
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
 
 
 def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:

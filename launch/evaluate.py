@@ -46,9 +46,7 @@ def check_out(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out}: that is a file. Name a folder, or one that is yet to be made.")
-    there = [out / name for name in ("report.html", "results.json") if (out / name).exists()]
-    if there and not OVERWRITE.value:
-        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
+    cli.refuse_existing((out / "report.html", out / "results.json"), OVERWRITE.value)
 
 
 if __name__ == "__main__":

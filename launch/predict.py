@@ -86,9 +86,7 @@ def check_out(out: Path, keys: Sequence[str]) -> dict[str, Path]:
     pictures = {key: out.with_name(f"{out.stem}_{key.replace('/', '_')}.png") for key in keys}
     if len(keys) == 1:
         pictures = {keys[0]: out.with_suffix(".png")}
-    there = [path for path in (out, *pictures.values()) if path.exists()]
-    if there and not OVERWRITE.value:
-        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
+    cli.refuse_existing((out, *pictures.values()), OVERWRITE.value)
     return pictures
 
 
