@@ -98,3 +98,8 @@ def test_a_layer_puts_its_norms_where_the_order_says(order):
         np.testing.assert_array_equal(out, x)
     else:
         np.testing.assert_allclose(out.std(-1), 1, rtol=1e-3)
+
+
+def test_a_window_lacks_a_modality_where_any_sample_is_missing():
+    x_BTC = jnp.zeros((3, 4, 2)).at[1].set(jnp.nan).at[2, 3, 0].set(jnp.nan)
+    assert base.known(x_BTC).tolist() == [True, False, False]

@@ -1,5 +1,8 @@
 """The contract of an encoder, signals in, tokens and one pooled vector out, and the Transformer encoders share.
 
+A modality that a window lacks (its sensor failed) comes as NaN throughout; `known` tells. Encoders of several
+modalities do without it; those of one need not.
+
 Where another run's weights are loaded (`init_from`), every field of the model's `Config` must be as it was, but for
 those in its class attribute `may_differ`: names of fields that do not change what the weights mean, such as dropout.
 """
@@ -15,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ecgjax.errors import require
 
@@ -30,10 +33,17 @@ class Encoded:
     Attributes:
       tokens_BLD: one vector a time step, without the CLS token, earliest first.
       pooled_BD: one vector a window.
+      by_modality: one vector a window of each modality, from encoders of several; zero where the window lacks it.
     """
 
     tokens_BLD: Float[Array, "B L D"]
     pooled_BD: Float[Array, "B D"]
+    by_modality: dict[str, Float[Array, "B D"]] = struct.field(default_factory=dict)
+
+
+def known(x_BTC: Float[Array, "B T C"]) -> Bool[Array, " B"]:
+    """Which windows have the modality."""
+    return ~jnp.isnan(x_BTC).any((1, 2))
 
 
 class Activation(enum.Enum):
