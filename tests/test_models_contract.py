@@ -12,7 +12,7 @@ import pytest
 
 import ecgjax.models
 
-NAMES = [module.name for module in pkgutil.iter_modules(ecgjax.models.__path__) if module.name != "base"]
+NAMES = [module.name for module in pkgutil.iter_modules(ecgjax.models.__path__) if not module.name.startswith("base")]
 RATES_HZ = {"ecg": 128, "eda": 4, "bvp": 64, "temp": 4, "resp": 32, "emg": 128, "acc": 32}
 
 

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from ecgjax.errors import UserError, require
-from ecgjax.models import base
+from ecgjax.models import base, base_transformer
 
 
 class ConvNorm(enum.Enum):
@@ -51,7 +51,7 @@ class Config:
     num_heads: int = 2  # unverified
     hidden: int = 1024  # of the perceptron in each layer; unverified
     dropout: float = 0.1  # after convolutions, after positions, in each layer; unverified
-    attention_dropout: float = 0.0  # on attention weights: PyTorch's layers had `dropout` here too. Slow: not fused
+    attention_dropout: float = 0.0  # on attention weights: PyTorch's layers had `dropout` here too
     activation: base.Activation = base.Activation.RELU  # ours
     norm_order: base.NormOrder = base.NormOrder.POST  # ours
     position: Position = Position.SINUSOIDAL  # unverified
@@ -108,7 +108,11 @@ class ConvTransformer(nn.Module):
         cls_B1D = jnp.broadcast_to(cls_D.astype(dtype), (x_BLD.shape[0], 1, c.width))
         x_BLD = drop(self.add_positions(jnp.concatenate([cls_B1D, x_BLD], axis=1)), train)
 
-        Layer = nn.remat(base.TransformerLayer, static_argnums=(2,)) if c.remat else base.TransformerLayer
+        Layer = (
+            nn.remat(base_transformer.TransformerLayer, static_argnums=(2,))
+            if c.remat
+            else base_transformer.TransformerLayer
+        )
         for i in range(c.num_layers):
             layer = Layer(
                 c.num_heads,
