@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ecgjax.models import base, conv
+from ecgjax.models import base, conv, tcn_transformer
 from ecgjax.models.conv_transformer import Config, ConvNorm, Pooling, Position
 
 
@@ -101,3 +101,93 @@ def recognition_head(width: int, hidden: int = 128, dropout: float = 0.6) -> nn.
     for before in (width, hidden):
         layers += [nn.Linear(before, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(hidden, 1))
+
+
+class NormedConv(nn.Module):
+    """A causal convolution with weight norm, its parameters named as `torch.nn.utils.weight_norm` names them."""
+
+    def __init__(self, before: int, channels: int, kernel: int, dilation: int):
+        super().__init__()
+        plain = nn.Conv1d(before, channels, kernel)
+        self.dilation, self.pad = dilation, (kernel - 1) * dilation
+        self.weight_v, self.bias = nn.Parameter(plain.weight.data), plain.bias
+        self.weight_g = nn.Parameter(self.weight_v.data.norm(dim=(1, 2), keepdim=True))
+
+    def forward(self, x_BCT: torch.Tensor) -> torch.Tensor:
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(1, 2), keepdim=True))
+        return nn.functional.conv1d(nn.functional.pad(x_BCT, (self.pad, 0)), weight, self.bias, dilation=self.dilation)
+
+
+class TcnBlock(nn.Module):
+    """A residual block; `net` holds the convolutions once more, as the released files have them."""
+
+    def __init__(self, before: int, channels: int, kernel: int, dilation: int, dropout: float):
+        super().__init__()
+        self.conv1 = NormedConv(before, channels, kernel, dilation)
+        self.conv2 = NormedConv(channels, channels, kernel, dilation)
+        after = [nn.Identity(), nn.ReLU(), nn.Dropout(dropout)]
+        self.net = nn.Sequential(self.conv1, *after, self.conv2, *after)
+        self.downsample = nn.Conv1d(before, channels, 1) if before != channels else None
+
+    def forward(self, x_BCT: torch.Tensor) -> torch.Tensor:
+        skip = x_BCT if self.downsample is None else self.downsample(x_BCT)
+        return nn.functional.relu(self.net(x_BCT) + skip)
+
+
+class Tcn(nn.Module):
+    def __init__(self, config: tcn_transformer.Config):
+        super().__init__()
+        c, widths = config, (1, *config.channels)
+        pairs = enumerate(zip(widths, c.channels, strict=False))
+        self.network = nn.Sequential(*(TcnBlock(b, n, c.kernel, 2**i, c.tcn_dropout) for i, (b, n) in pairs))
+
+    def forward(self, x_BTC: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.network(x_BTC.transpose(1, 2))).transpose(1, 2)
+
+
+class Fusion(nn.Module):
+    """`ecgjax.models.tcn_transformer` for three modalities and one post-norm layer."""
+
+    def __init__(self, config: tcn_transformer.Config):
+        super().__init__()
+        c = self.config = config
+        assert (c.num_layers, c.norm_order, c.activation) == (1, base.NormOrder.POST, base.Activation.RELU)
+        for i in (1, 2, 3):
+            setattr(self, f"tcn{i}", Tcn(c))
+            setattr(self, f"project_{i}", nn.Linear(c.channels[-1], c.width))
+            setattr(self, f"layernorm_{i}", nn.LayerNorm(c.width))
+        layer = nn.TransformerEncoderLayer(c.width, c.num_heads, c.hidden, c.dropout, batch_first=True)
+        layer.self_attn.dropout = c.attention_dropout
+        self.transformer_encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.project_embed = nn.Linear(c.width, 64)  # left over in the released files
+
+    def forward(self, *signals_BTC: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(tokens (B, L, D), the mean over those of each modality)."""
+        tokens = []
+        for i, x_BTC in enumerate(signals_BTC, 1):
+            x_BLC = getattr(self, f"tcn{i}")(x_BTC)
+            x_BLD = getattr(self, f"project_{i}")(x_BLC) * self.config.width**0.5
+            tokens.append(getattr(self, f"layernorm_{i}")(x_BLD))
+        x_BLD = self.transformer_encoder(torch.cat(tokens, dim=1))
+        return x_BLD, [part.mean(1) for part in x_BLD.split([part.shape[1] for part in tokens], dim=1)]
+
+
+class WerSsl(nn.Module):
+    """`Fusion` under the heads of `ecgjax.tasks.modality_recognition`, named as in the released files."""
+
+    def __init__(self, config: tcn_transformer.Config, versions: int = 6):
+        super().__init__()
+        self.model_fusion, self.drop = Fusion(config), nn.Dropout(0.1)
+        for i in (1, 2, 3):
+            setattr(self, f"fc{i}", nn.Linear(config.width, 64))
+            setattr(self, f"bn{i}", nn.BatchNorm1d(64))
+            setattr(self, f"fc2{i}", nn.Linear(64, versions))
+        self.fc_final = nn.Linear(192, versions)  # left over in the released files
+
+    def forward(self, *signals_BTC: torch.Tensor) -> list[torch.Tensor]:
+        """Logits (B, V) of each modality."""
+        logits = []
+        for i, mean_BD in enumerate(self.model_fusion(*signals_BTC)[1], 1):
+            x_BF = torch.relu(getattr(self, f"bn{i}")(getattr(self, f"fc{i}")(mean_BD)))
+            logits.append(getattr(self, f"fc2{i}")(self.drop(x_BF)))
+        return logits

@@ -27,13 +27,14 @@ class Encoded:
     """What an encoder makes of a batch.
 
     Attributes:
-      tokens_BLD: one vector a time step, without the CLS token, earliest first.
-      pooled_BD: one vector a window.
+      tokens_BLD: one vector a time step, without the CLS token, earliest first; of several modalities, those of one
+        after those of the other.
+      pooled_BD: one vector a window, of a width of its own.
       by_modality: one vector a window of each modality, from encoders of several; zero where the window lacks it.
     """
 
     tokens_BLD: Float[Array, "B L D"]
-    pooled_BD: Float[Array, "B D"]
+    pooled_BD: Float[Array, "B P"]
     by_modality: dict[str, Float[Array, "B D"]] = struct.field(default_factory=dict)
 
 
