@@ -100,6 +100,7 @@ class Data:
     verify: bool = True  # compare every byte of a store with its hash before use: a second for some 500 MB
     weights: tuple[float, ...] = ()
     modalities: tuple[str, ...] = ("ecg",)
+    optional: tuple[str, ...] = ()  # of these, which a window may lack, for models that do without; it has one at least
     window_s: float = 10.0
     stride_s: float = 10.0
     eval_stride_s: float = 10.0
@@ -216,17 +217,32 @@ def check(experiment: Experiment) -> None:
         require(0 <= factor < math.inf, f'optim.multipliers "{pattern}"', factor, "a factor of 0 or above")
     for pattern, _ in experiment.mesh.rules:
         regex(pattern, "mesh.rules")
-    if not experiment.data.modalities:
-        raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
+    _check_data(experiment.data)
     for name, plug_in in (("model", experiment.model), ("task", experiment.task)):
-        read = getattr(plug_in, "modality", "")  # of those that read one signal
-        if read and read not in experiment.data.modalities:
-            given = ",".join(experiment.data.modalities)
-            raise UserError(
-                f"{name}.modality={read} is not among data.modalities={given}. Set --config.{name}.modality to one of "
-                f"these, or --config.data.modalities={given},{read}."
-            )
         plug_in.make()  # checks its own fields
+        _check_modalities(experiment.data, name, plug_in)
+
+
+def _check_modalities(data: Data, name: str, plug_in: Any) -> None:
+    """Those that a plug-in reads, by its field `modality` or `modalities`, are among those of the data."""
+    given = ",".join(data.modalities)
+    field = "modality" if hasattr(plug_in, "modality") else "modalities"
+    read = getattr(plug_in, field, ())
+    for modality in (read,) if field == "modality" else read:
+        if modality not in data.modalities:
+            raise UserError(
+                f"{name}.{field}={modality} is not among data.modalities={given}. Set --config.{name}.{field} to what "
+                f"is there, or --config.data.modalities={given},{modality}."
+            )
+        if modality in data.optional and field == "modality":
+            raise UserError(f"data.optional={modality}: {name}.modality={modality} is all that the {name} reads.")
+
+
+def _check_data(data: Data) -> None:
+    if not data.modalities:
+        raise UserError("data.modalities is empty: name a signal of the store, such as ecg.")
+    if unknown := [modality for modality in data.optional if modality not in data.modalities]:
+        raise UserError(f"data.optional: {unknown[0]} is not among data.modalities={','.join(data.modalities)}.")
 
 
 def _check_numbers(experiment: Experiment) -> None:

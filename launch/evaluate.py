@@ -33,7 +33,7 @@ def main() -> None:
     model = apply.load(Path(CHECKPOINT.value), CONFIG.value)
     stores = open_stores(CONFIG.value.data)
     for store in stores:
-        check_store(store, model.about, model.about["modalities"])
+        check_store(store, model.about, model.about["modalities"], CONFIG.value.data.optional)
     windows, left_out = apply.find_unseen(model, stores)
     windows = apply.with_labels(model, stores, windows)
     told = summary.report_evaluation(model, stores, windows, left_out, out)

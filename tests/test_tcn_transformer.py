@@ -103,6 +103,9 @@ def test_a_window_without_a_modality_is_encoded_from_the_others_alone():
     for modality in ("eda", "temp"):
         np.testing.assert_allclose(encoded.by_modality[modality][1], without.by_modality[modality][1], atol=1e-5)
         assert np.abs(encoded.by_modality[modality][1] - whole.by_modality[modality][1]).max() > 1e-3
+    rest = {m: x for m, x in given.items() if m != "bvp"}
+    left_out = encode(encoder, variables, rest)
+    np.testing.assert_allclose(left_out.pooled_BD[1], encoded.pooled_BD[1], atol=1e-5)
     slope = jax.jit(jax.grad(lambda v: jnp.sum(encode(encoder, v, lacking).pooled_BD)))(variables)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
 

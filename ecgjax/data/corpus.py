@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ecgjax.config import LabelRule, Protocol, Unit
 from ecgjax.data import labels, splits
 from ecgjax.data.pipeline import open_stores
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, find_windows, recording_digests, subjects_among
+from ecgjax.data.windows import Windows, find_windows, having, recording_digests, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.signals.preprocess import Steps
 
@@ -70,6 +70,10 @@ def open_corpus(data: config.Data) -> Corpus:
 def _open(data: config.Data) -> Corpus:
     one_grid = _on_one_grid(data)
     stores = open_stores(data)
+    if nowhere := [modality for modality in data.modalities if not having(stores, modality)]:
+        raise UserError(
+            f"data.modalities: no store has {nowhere[0]}, so there is nothing to learn of it. Leave it out."
+        )
     eval_windows = find_windows(stores, data, data.eval_stride_s)
     fold = splits.make_fold(eval_windows, data.split)
     windows = eval_windows if one_grid else find_windows(stores, data, data.stride_s)
@@ -163,12 +167,19 @@ def recording_keys(stores: Sequence[Store], windows: Windows) -> np.ndarray:
     return keys.astype(str)
 
 
-def check_store(store: Store, about: Mapping[str, Any], modalities: Iterable[str], model: str = "the model") -> None:
+def check_store(
+    store: Store,
+    about: Mapping[str, Any],
+    modalities: Iterable[str],
+    optional: Collection[str] = (),
+    model: str = "the model",
+) -> None:
     """Refuses signals prepared otherwise than those a model was trained on; the quality gate may differ.
 
     Args:
       about: what the model's checkpoint says of itself.
       modalities: those that are looked at, all in `about`.
+      optional: which of these the store may lack.
       model: what to call it in messages.
 
     Raises:
@@ -176,6 +187,8 @@ def check_store(store: Store, about: Mapping[str, Any], modalities: Iterable[str
     """
     for name in modalities:
         trained, given = about["modalities"][name], store.manifest["modalities"].get(name)
+        if given is None and name in optional:
+            continue
         if given is None:
             raise UserError(f"{store.path}: {model} reads {name}, which this store does not hold.")
         if len(given["channels"]) != len(trained["channels"]):

@@ -18,7 +18,7 @@ import numpy as np
 from ecgjax import config
 from ecgjax.config import Sampling
 from ecgjax.data.store import Store, open_store, verify_store
-from ecgjax.data.windows import Windows, window_samples
+from ecgjax.data.windows import Windows, describe_modality, window_samples
 from ecgjax.errors import UserError
 
 _BLOCK = 10_000  # positions over which the shares of the strata are exact; weights are kept to 1e-4
@@ -154,14 +154,16 @@ class Gather:
         return {"label": self.windows.label[ids].astype(np.int32), "window": ids.astype(np.int32)}
 
     def cut(self, modality: str, ids: np.ndarray) -> np.ndarray:
-        """Windows `ids` of one modality, (N, T, C)."""
+        """Windows `ids` of one modality, (N, T, C); NaN where a window lacks it."""
         rows, number = self.windows.rows[modality][ids], self.windows.store[ids]
-        if len(self.stores) == 1:
+        held = rows >= 0
+        if len(self.stores) == 1 and held.all():
             return self._every_window(0, modality)[rows]
-        channels = self.stores[0].signals[modality].shape[1]
-        out = np.empty((len(ids), self.samples[modality], channels), np.float32)
-        for n in np.unique(number):
-            out[number == n] = self._every_window(int(n), modality)[rows[number == n]]
+        channels = len(describe_modality(self.stores, modality)["channels"])
+        out = np.full((len(ids), self.samples[modality], channels), np.nan, np.float32)
+        for n in np.unique(number[held]):
+            mine = held & (number == n)
+            out[mine] = self._every_window(int(n), modality)[rows[mine]]
         return out
 
     def _every_window(self, number: int, modality: str) -> np.ndarray:

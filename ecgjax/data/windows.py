@@ -7,16 +7,16 @@ stride and the label rule are config, and 99 % overlap costs nothing but rows.
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ecgjax import config, plain
 from ecgjax.config import Borders
+from ecgjax.data.intervals import EPSILON_S, containing, greatest, hulls, inside, intersect
 from ecgjax.data.store import Store
 from ecgjax.errors import UserError, did_you_mean
 from ecgjax.signals.preprocess import Steps
-
-_EPSILON_S = 1e-6  # spans and strides are sums of floats; a microsecond is far below any sampling period here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Windows:
       store: index of the store.
       recording: index within the store.
       start_s: on the recording's time axis.
-      rows: by modality, the window's first row in the store's array.
+      rows: by modality, the window's first row in the store's array; -1 where the window lacks it.
       person: whose it is, as a number into `people`.
       trial: label interval the window lies in (index within the store), -1 without labels.
       rating: the stored value of that label, NaN without labels.
@@ -77,7 +77,8 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
     Windows start at the head of every good span (of every labelled stretch, if `data.label` names a label) and then
     every `stride_s`. A window never crosses a dropped span, nor the border of a label unless `data.label.borders` lets
     it. With `reach_ends`, where a stretch goes on after the last of these, one more window ends with it: it overlaps,
-    and leaves nothing uncovered.
+    and leaves nothing uncovered. Spans of modalities in `data.optional` bound no window: those they do not hold whole
+    go without (where all are optional, windows start with the recording's first good span).
 
     Raises:
       UserError: a modality or label is missing, rates or channels differ between stores, a window or the stride is
@@ -114,25 +115,35 @@ def _join(parts: Sequence[Windows]) -> Windows:
     return Windows(rows=rows, people=people, **columns)
 
 
+def describe_modality(stores: Sequence[Store], modality: str) -> dict[str, Any]:
+    """What the manifest of the first store that has the modality says of it."""
+    return having(stores, modality)[0].manifest["modalities"][modality]
+
+
+def having(stores: Sequence[Store], modality: str) -> list[Store]:
+    return [store for store in stores if modality in store.signals]
+
+
 def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
     for modality in data.modalities:
+        have = having(stores, modality)
         for store in stores:
-            if modality not in store.signals:
+            if store not in have and modality not in data.optional:
                 raise UserError(
                     f'data.modalities: {store.path} has no "{modality}".' + did_you_mean(modality, store.signals)
                 )
-        kinds = {
-            (float(s.manifest["modalities"][modality]["rate_hz"]), s.signals[modality].shape[1]): s for s in stores
-        }
+        if not have:
+            continue
+        kinds = {(float(s.manifest["modalities"][modality]["rate_hz"]), s.signals[modality].shape[1]): s for s in have}
         if len(kinds) > 1:
             told = "; ".join(f"{s.path} has {rate} Hz, {channels} channels" for (rate, channels), s in kinds.items())
             raise UserError(f'data.store: "{modality}" differs between stores: {told}. Prepare them alike.')
-        for store in stores[1:]:
-            first, other = (plain.fill(s.manifest["preprocess"][modality], Steps(0.0)) for s in (stores[0], store))
+        for store in have[1:]:
+            first, other = (plain.fill(s.manifest["preprocess"][modality], Steps(0.0)) for s in (have[0], store))
             for field, (here, there) in plain.diff(first, other).items():
                 if not field.startswith("gate"):
                     raise UserError(
-                        f"data.store: {store.path} was prepared with {modality}.{field}={there}, {stores[0].path} with "
+                        f"data.store: {store.path} was prepared with {modality}.{field}={there}, {have[0].path} with "
                         f"{here}. Prepare them alike: --config.preprocess.{modality}.{field}=..."
                     )
     for store in stores[1:] if data.label.name else ():
@@ -147,12 +158,12 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
 
 def _check_lengths(stores: Sequence[Store], data: config.Data, stride_s: float) -> None:
     """A window holds a sample of every modality, and the next window another sample of at least one."""
-    periods_s = {1 / float(stores[0].manifest["modalities"][m]["rate_hz"]): m for m in data.modalities}
+    periods_s = {1 / float(describe_modality(stores, m)["rate_hz"]): m for m in data.modalities if having(stores, m)}
     for told, length_s, period_s in (
         (f"data.window_s={data.window_s:g}", data.window_s, max(periods_s)),
         (f"a stride (data.stride_s, data.eval_stride_s) of {stride_s:g}", stride_s, min(periods_s)),
     ):
-        if length_s < period_s - _EPSILON_S:
+        if length_s < period_s - EPSILON_S:
             raise UserError(f"{told} s is shorter than a sample of {periods_s[period_s]}: give {period_s:g} s or more.")
 
 
@@ -161,53 +172,62 @@ def recording_digests(stores: Sequence[Store], windows: Windows) -> set[str]:
     found: set[str] = set()
     for number, store in enumerate(stores):
         recordings = np.unique(windows.recording[windows.store == number])
-        for modality in windows.rows:
+        for modality in windows.rows.keys() & store.signals.keys():
             found |= set(store.index[f"{modality}/digest"][recordings].tolist())
-    return found
+    return found - {""}  # of a recording that lacks the modality
 
 
 def subjects_among(stores: Sequence[Store], windows: Windows, known: Iterable[str]) -> set[str]:
     """Subjects of windows who are known by name, or by the digest of one of their recordings."""
-    known = set(known)
+    known = set(known) - {""}
     found = known & set(windows.subjects)
     for number, store in enumerate(stores):
         mine = np.flatnonzero(windows.store == number)
-        for modality in windows.rows:
+        for modality in windows.rows.keys() & store.signals.keys():
             met = np.isin(store.index[f"{modality}/digest"], sorted(known))
             found |= set(windows.subjects_of(mine[met[windows.recording[mine]]]))
     return found
 
 
 def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]:
-    """Samples of one window, by modality."""
-    return {m: round(data.window_s * stores[0].manifest["modalities"][m]["rate_hz"]) for m in data.modalities}
+    """Samples of one window, by modality; without those that are optional and in no store."""
+    return {
+        m: round(data.window_s * describe_modality(stores, m)["rate_hz"]) for m in data.modalities if having(stores, m)
+    }
 
 
 def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float, reach_ends: bool) -> Windows:
     index = store.index
-    spans = [_spans(store, modality) for modality in data.modalities]
+    spans = {m: _spans(store, m) for m in data.modalities if m in store.signals}
+    required = [spans[m] for m in data.modalities if m not in data.optional] or [hulls(spans.values())]
     labels = _label_intervals(store, data.label.name) if data.label.name else None
     within = labels and data.label.borders is Borders.WITHIN
-    recording, start_s, stop_s = intersect([*spans, labels[:3]] if within else spans)
+    recording, start_s, stop_s = intersect([*required, labels[:3]] if within else required)
 
     # As many strides as fit, a whole piece at a time.
     room_s = stop_s - start_s - data.window_s
-    strides = np.ceil((room_s - _EPSILON_S) / stride_s) if reach_ends else np.floor((room_s + _EPSILON_S) / stride_s)
-    counts = np.where(room_s >= -_EPSILON_S, strides.astype(np.int64) + 1, 0)
+    strides = np.ceil((room_s - EPSILON_S) / stride_s) if reach_ends else np.floor((room_s + EPSILON_S) / stride_s)
+    counts = np.where(room_s >= -EPSILON_S, strides.astype(np.int64) + 1, 0)
     piece = np.repeat(np.arange(len(counts)), counts)
     after_s = (np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)) * stride_s
     if reach_ends:
         after_s = np.minimum(after_s, np.maximum(room_s, 0)[piece])
     recording, start_s = recording[piece], start_s[piece] + after_s
 
-    rows = {m: _first_rows(store, m, recording, start_s, data.window_s) for m in data.modalities}
-    fits = np.logical_and.reduce([r >= 0 for r in rows.values()])
+    rows = {m: np.full(len(recording), -1, np.int64) for m in data.modalities}
+    for m in spans:
+        rows[m] = _first_rows(store, m, recording, start_s, data.window_s)
+        if m in data.optional:
+            rows[m][~inside(spans[m], recording, start_s, start_s + data.window_s)] = -1
+    held = [rows[m] >= 0 for m in data.modalities]
+    required_held = [h for m, h in zip(data.modalities, held, strict=True) if m not in data.optional]
+    fits = np.logical_and.reduce([*required_held, np.logical_or.reduce(held)])
     recording, start_s = recording[fits], start_s[fits]
     trial, rating = np.full(len(recording), -1, np.int64), np.full(len(recording), np.nan)
     labelled = np.ones(len(recording), bool)
     if labels:
-        held = _containing if within else functools.partial(_greatest, window_s=data.window_s)
-        position = held(labels, recording, start_s)
+        find = containing if within else functools.partial(greatest, window_s=data.window_s)
+        position = find(labels, recording, start_s)
         trial, rating, labelled = labels[3][position], labels[4][position], position >= 0
     names = np.array([f"{store.manifest['dataset']['name']}/{s}" for s in store.manifest["subjects"]])
     return Windows(
@@ -238,46 +258,11 @@ def _label_intervals(store: Store, name: str) -> tuple[np.ndarray, ...]:
     columns = [index[f"label/{c}"][chosen] for c in ("recording", "start_s", "stop_s")]
     order = np.lexsort((columns[1], columns[0]))
     recording, start_s, stop_s = (c[order] for c in columns)
-    overlap = (recording[1:] == recording[:-1]) & (start_s[1:] < stop_s[:-1] - _EPSILON_S)
+    overlap = (recording[1:] == recording[:-1]) & (start_s[1:] < stop_s[:-1] - EPSILON_S)
     if overlap.any():
         key = index["key"][recording[1:][overlap][0]]
         raise UserError(f'{store.path}: intervals of label "{name}" overlap in recording "{key}". Mend the reader.')
     return recording, start_s, stop_s, chosen[order], index["label/value"][chosen][order]
-
-
-def intersect(
-    sets: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pieces that lie in one interval of every set. Each set: (recording, start_s, stop_s), disjoint within itself.
-
-    Returns:
-      (recording, start_s, stop_s), sorted by recording and time.
-    """
-    recording = np.concatenate([np.concatenate([r, r]) for r, _, _ in sets])
-    time_s = np.concatenate([np.concatenate([start, stop]) for _, start, stop in sets])
-    change = np.concatenate([np.repeat([1, -1], len(r)) for r, _, _ in sets])
-    order = np.lexsort((change, time_s, recording))  # at equal times, ends come before starts
-    covered = np.cumsum(change[order]) == len(sets)
-    opens = np.flatnonzero(covered)
-    return recording[order][opens], time_s[order][opens], time_s[order][opens + 1]
-
-
-def _containing(intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_s: np.ndarray) -> np.ndarray:
-    """Position of the interval that holds each start; there is one, since the pieces were cut from the intervals."""
-    far = max(intervals[2].max(initial=0.0), start_s.max(initial=0.0)) + 1.0
-    return np.searchsorted(intervals[0] * far + intervals[1], recording * far + start_s + _EPSILON_S) - 1
-
-
-def _greatest(
-    intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_s: np.ndarray, window_s: float
-) -> np.ndarray:
-    """Position of the interval with the greatest value among those that reach into each window; -1 where none does."""
-    found, best = np.full(len(start_s), -1), np.full(len(start_s), -np.inf)
-    for position, (of, begin_s, end_s, _, value) in enumerate(zip(*intervals, strict=True)):
-        reaches = (recording == of) & (start_s + window_s > begin_s + _EPSILON_S) & (start_s < end_s - _EPSILON_S)
-        greater = reaches & (value > best)
-        found[greater], best[greater] = position, value
-    return found
 
 
 def _first_rows(store: Store, modality: str, recording: np.ndarray, start_s: np.ndarray, window_s: float) -> np.ndarray:

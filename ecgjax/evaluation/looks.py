@@ -12,7 +12,7 @@ from ecgjax.config import Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.pipeline import Gather
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows
+from ecgjax.data.windows import Windows, describe_modality
 from ecgjax.evaluation import apply
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
@@ -157,4 +157,4 @@ def attention(
 
 
 def _rate_hz(gather: Gather) -> float:
-    return float(gather.stores[0].manifest["modalities"][next(iter(gather.samples))]["rate_hz"])
+    return float(describe_modality(gather.stores, next(iter(gather.samples)))["rate_hz"])

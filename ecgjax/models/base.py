@@ -1,7 +1,7 @@
 """The contract of an encoder, signals in, tokens and one pooled vector out, and the small parts encoders share.
 
-A modality that a window lacks (its sensor failed) comes as NaN throughout; `known` tells. Encoders of several
-modalities do without it; those of one need not.
+A modality that a window lacks (its sensor failed) comes as NaN throughout; `known` tells. One that every window lacks
+may be left out of the signals. Encoders of several modalities do without; those of one need not.
 
 Where another run's weights are loaded (`init_from`), every field of the model's `Config` must be as it was, but for
 those in its class attribute `may_differ`: names of fields that do not change what the weights mean, such as dropout.

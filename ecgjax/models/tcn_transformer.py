@@ -75,12 +75,13 @@ class TcnTransformer(nn.Module):
     @nn.compact
     def __call__(self, signals: dict[str, Float[Array, "B _ _"]], train: bool) -> base.Encoded:
         c, dtype = self.config, jnp.dtype(self.config.dtype.value)
-        known_BM = jnp.stack([base.known(signals[m]) for m in c.modalities], axis=1)
+        names = [m for m in c.modalities if m in signals]  # another is one that every window lacks
+        known_BM = jnp.stack([base.known(signals[m]) for m in names], axis=1)
         if train and c.modality_dropout:
             known_BM = drop_modalities(self.make_rng("dropout"), known_BM, c.modality_dropout)
 
         tokens, seen = [], []
-        for i, modality in enumerate(c.modalities):
+        for i, modality in enumerate(names):
             x_BTC = signals[modality]
             x_BTC = jnp.where(known_BM[:, i, None, None], x_BTC, 0).astype(dtype)
             x_BLC = nn.sigmoid(Tcn(c, name=f"tcn_{modality}")(x_BTC, train))
@@ -112,7 +113,8 @@ class TcnTransformer(nn.Module):
 
         ends = [sum(part.shape[1] for part in tokens[: i + 1]) for i in range(len(tokens))]
         means = [part_BLD.mean(1) for part_BLD in jnp.split(x_BLD, ends[:-1], axis=1)]
-        by_modality = {m: jnp.where(known_BM[:, i, None], means[i], 0) for i, m in enumerate(c.modalities)}
+        by_modality = {m: jnp.zeros_like(means[0]) for m in c.modalities}
+        by_modality |= {m: jnp.where(known_BM[:, i, None], means[i], 0) for i, m in enumerate(names)}
         return base.Encoded(x_BLD, jnp.concatenate(list(by_modality.values()), axis=-1), by_modality)
 
 

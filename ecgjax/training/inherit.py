@@ -71,7 +71,7 @@ def read_encoder(experiment: Experiment, abstract: State, stores: Sequence[Store
     _check_model(path, then, model, getattr(experiment.model, "may_differ", ()))
     for store in stores:
         read = about["modalities"].keys() & set(experiment.data.modalities)
-        check_store(store, about, sorted(read), model=f"the encoder of init_from={path}")
+        check_store(store, about, sorted(read), experiment.data.optional, model=f"the encoder of init_from={path}")
     wanted = {name: getattr(abstract, name)["encoder"] for name in ("params", "model_state")}
     return checkpoint.restore_encoder(path, wanted, model=model)
 

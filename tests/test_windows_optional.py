@@ -1,0 +1,116 @@
+"""Windows that lack a modality: which there are, and what is cut of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ecgjax import config
+from ecgjax.config import Data, Experiment
+from ecgjax.data.corpus import check_store
+from ecgjax.data.pipeline import make_gather
+from ecgjax.data.windows import find_windows, recording_digests, subjects_among
+from ecgjax.errors import UserError
+from ecgjax.models import conv, tcn_transformer
+from ecgjax.tasks import classification
+from tests.stores import memory_store
+
+RATES_HZ = {"eda": 4.0, "bvp": 16.0}
+
+
+def store_with_gaps(name: str = "toy", **fields):
+    """Two recordings of a minute; the second sensor is good in some of them only."""
+    store = memory_store(name=name, subjects=2, rates_hz=RATES_HZ, **fields)
+    store.index["bvp/span_recording"] = np.array([0, 0, 1], np.int32)
+    store.index["bvp/span_start_s"], store.index["bvp/span_stop_s"] = np.array([0, 35, 15.0]), np.array([25, 60, 24.0])
+    return store
+
+
+def find(stores, **fields):
+    return find_windows(stores, Data(modalities=("eda", "bvp"), **fields), 10.0)
+
+
+def having(windows, modality):
+    """(recording, start) of the windows that have it."""
+    held = windows.rows[modality] >= 0
+    return list(zip(windows.recording[held].tolist(), windows.start_s[held].tolist(), strict=True))
+
+
+def test_spans_of_an_optional_modality_bound_no_window():
+    windows = find([store_with_gaps()], optional=("bvp",))
+    every = [(r, float(s)) for r in (0, 1) for s in range(0, 60, 10)]
+    assert having(windows, "eda") == every
+    assert having(windows, "bvp") == [(0, 0.0), (0, 10.0), (0, 40.0), (0, 50.0)]
+    both = find([store_with_gaps()])
+    assert having(both, "eda") == having(both, "bvp") == [(0, 0.0), (0, 10.0), (0, 35.0), (0, 45.0)]
+
+
+def test_where_all_are_optional_a_window_has_one_at_least():
+    store = store_with_gaps()
+    store.index["eda/span_start_s"][:], store.index["eda/span_stop_s"][:] = [20.0, 44.0], [45.0, 60.0]
+    windows = find([store], optional=("eda", "bvp"))
+    assert windows.start_s[windows.recording == 0].tolist() == [0, 10, 20, 30, 40, 50]
+    assert windows.start_s[windows.recording == 1].tolist() == [45]  # the grid begins with the sensor that came first
+    assert having(windows, "eda") == [(0, 20.0), (0, 30.0), (1, 45.0)]
+
+
+def test_all_optional_windows_start_with_the_first_good_signal():
+    store = store_with_gaps()
+    store.index["eda/span_start_s"][:], store.index["eda/span_stop_s"][:] = [7.5, 44.0], [45.0, 60.0]
+    store.index["bvp/span_start_s"][0] = 12.0
+    assert find([store], optional=("eda", "bvp")).start_s[0] == 7.5
+
+
+def test_what_a_window_lacks_is_nan_and_nothing_else_is():
+    data = Data(modalities=("eda", "bvp"), optional=("bvp",))
+    store = store_with_gaps()
+    windows = find_windows([store], data, 10.0)
+    signals = make_gather([store], windows, data)(np.arange(len(windows)))["signals"]
+    assert signals["bvp"].shape == (12, 160, 1)
+    lacking = windows.rows["bvp"] < 0
+    assert np.isnan(signals["bvp"][lacking]).all()
+    assert np.isfinite(signals["bvp"][~lacking]).all()
+    assert np.isfinite(signals["eda"]).all()
+    np.testing.assert_allclose(signals["bvp"][1, :, 0], np.arange(160, 320) / 10_000, atol=1e-6)
+
+
+def test_a_store_without_the_modality_stands_beside_one_with_it():
+    data = Data(modalities=("eda", "bvp"), optional=("bvp",))
+    stores = [memory_store(name="bare", rates_hz={"eda": 4.0}, subjects=1), store_with_gaps()]
+    windows = find_windows(stores, data, 10.0)
+    assert (windows.rows["bvp"][windows.store == 0] == -1).all()
+    cut = make_gather(stores, windows, data).cut("bvp", np.arange(len(windows)))
+    assert np.isnan(cut[windows.store == 0]).all()
+    np.testing.assert_allclose(cut[windows.store == 1][0, :, 0], np.arange(160) / 10_000, atol=1e-6)
+    with pytest.raises(UserError, match='bare has no "bvp"'):
+        find_windows(stores, dataclasses.replace(data, optional=()), 10.0)
+
+
+def test_recordings_that_lack_a_modality_are_not_copies_of_each_other():
+    store = store_with_gaps()
+    store.index["bvp/digest"][:] = ""
+    windows = find([store], optional=("bvp",))
+    assert recording_digests([store], windows) == {"toy-eda-0", "toy-eda-1"}
+    assert subjects_among([store], windows, {"", "toy-eda-1"}) == {"toy/s01"}
+
+
+def test_a_store_may_lack_what_is_optional_for_a_model():
+    whole, bare = memory_store(rates_hz=RATES_HZ), memory_store(rates_hz={"eda": 4.0})
+    about = {part: whole.manifest[part] for part in ("modalities", "preprocess")}
+    check_store(bare, about, RATES_HZ, optional=("bvp",))
+    with pytest.raises(UserError, match="reads bvp, which this store does not hold"):
+        check_store(bare, about, RATES_HZ, optional=("eda",))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "told"),
+    [
+        (tcn_transformer.Config(), {"modalities": ("eda", "bvp")}, "model.modalities=temp is not among"),
+        (conv.Config(modality="eda"), {"modalities": ("eda",), "optional": ("eda",)}, "data.optional=eda: .*all that"),
+        (conv.Config(modality="eda"), {"modalities": ("eda",), "optional": ("bvp",)}, "data.optional: bvp is not"),
+    ],
+)
+def test_modalities_that_do_not_fit_are_refused(model, fields, told):
+    experiment = Experiment(classification.Config(), model, Data(**fields))
+    with pytest.raises(UserError, match=told):
+        config.check(experiment)
