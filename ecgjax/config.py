@@ -97,6 +97,7 @@ class Data:
     """
 
     store: str = ""
+    baseline_store: str = ""  # the same recordings prepared finer, where beats are not to be seen in `store`
     verify: bool = True  # compare every byte of a store with its hash before use: a second for some 500 MB
     weights: tuple[float, ...] = ()
     modalities: tuple[str, ...] = ("ecg",)

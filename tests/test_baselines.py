@@ -1,21 +1,10 @@
 """The baselines find a known effect, learn nothing from the test windows, and survive windows without beats."""
 
 import numpy as np
-import pytest
 
 from ecgjax.evaluation import baselines, metrics
-from ecgjax.evaluation.baselines import Features
-
-RATE_HZ = 128.0
-
-
-def ecg(heart_rate: float, seed: int, duration_s: float = 10.0) -> np.ndarray:
-    """Spikes at a heart rate with jitter, on noise: all that a beat detector needs."""
-    rng = np.random.default_rng(seed)
-    gaps_s = 60 / heart_rate * (1 + 0.03 * rng.normal(size=int(4 * duration_s)))
-    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
-    beat_s = np.cumsum(gaps_s) - 0.3
-    return np.exp(-(((time_s[:, None] - beat_s) / 0.015) ** 2)).sum(1) + 0.01 * rng.normal(size=len(time_s))
+from ecgjax.evaluation.physiology import Features
+from tests.test_physiology import ecg, of_ecg
 
 
 def folds_of(subject_N: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -31,55 +20,18 @@ def study(num_subjects: int = 4, num_windows: int = 20, shift: float = 3.0):
     return Features(table_NF, ("heart_rate", "a", "b", "c")), label_N, subject_N
 
 
-def test_heart_rate_is_that_of_the_signal():
-    rates = (50.0, 75.0, 110.0)
-    found = baselines.features(np.stack([ecg(rate, seed) for seed, rate in enumerate(rates)]), RATE_HZ)
-    assert found.names[0] == "heart_rate"
-    np.testing.assert_allclose(found.table_NF[:, 0], rates, rtol=0.03)
-    assert found.num_missing == 0
-
-
-def test_poincare_axes_equal_neurokit():
-    import neurokit2 as nk
-
-    ecg_T = ecg(70, 0, duration_s=30.0)
-    found = baselines.features(ecg_T[None], RATE_HZ)
-    beats = nk.ecg_findpeaks(ecg_T, sampling_rate=RATE_HZ)["ECG_R_Peaks"]
-    intervals_ms = np.diff(beats) / RATE_HZ * 1000
-    row = dict(zip(found.names, found.table_NF[0], strict=True))
-    assert row["SD1"] == pytest.approx(np.std(intervals_ms[1:] - intervals_ms[:-1], ddof=1) / np.sqrt(2))
-    assert row["SDNN"] == pytest.approx(np.std(intervals_ms, ddof=1))
-    assert row["SD2"] ** 2 + row["SD1"] ** 2 == pytest.approx(2 * row["SDNN"] ** 2)
-
-
-def test_frequency_bands_come_with_length():
-    bands = {
-        duration_s: set(baselines.features(ecg(60, 0, duration_s)[None], RATE_HZ).names) & {"HF", "LF", "LFHF"}
-        for duration_s in (59.0, 60.0, 120.0)
-    }
-    assert bands == {59.0: set(), 60.0: {"HF"}, 120.0: {"HF", "LF", "LFHF"}}
-
-
 def test_windows_without_beats_are_counted_and_still_predicted():
     windows = [ecg(60 + 30 * (i % 2), i) for i in range(16)]
     windows[2], windows[5], windows[7] = np.zeros(1280), np.full(1280, np.nan), np.full(1280, 3.0)
-    found = baselines.features(np.stack(windows), RATE_HZ)
+    found = of_ecg(np.stack(windows))
     assert np.flatnonzero(np.isnan(found.table_NF[:, 0])).tolist() == [2, 5, 7]
-    assert found.num_missing == 3
+    assert found.num_beatless == 3
     subject_N = np.repeat(["a", "b", "c", "d"], 4)
     results = baselines.run(found, np.tile([0, 1], 8), subject_N, folds_of(subject_N), ("low", "high"))
     assert all(len(each) == 16 for each in results.values())
     # a gap is filled with the median of the training windows, which lies between the classes
     filled = results["heart rate"].probability_NC[2, 1]
     assert results["heart rate"].probability_NC[0, 1] < filled < results["heart rate"].probability_NC[1, 1]
-
-
-@pytest.mark.parametrize(("num_samples", "rate_hz"), [(1, 256.0), (64, 128.0), (90, 128.0), (40, 4.0)])
-def test_windows_too_short_or_too_coarse_for_beats_are_counted(num_samples, rate_hz):
-    """NeuroKit2 raises on a window shorter than what it smooths over, or of too few samples a second."""
-    ecg_NT = np.random.default_rng(0).normal(size=(2, num_samples))
-    found = baselines.features(ecg_NT, rate_hz)
-    assert found.num_missing == 2 and found.table_NF.shape == (2, len(found.names))
 
 
 def test_a_known_effect_is_found_and_a_missing_one_is_not():

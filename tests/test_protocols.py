@@ -106,7 +106,7 @@ def test_finished_folds_are_read_and_not_trained_again(experiment, done, monkeyp
         again = cross_validate(experiment, done[1])
     *folds, baselines = capsys.readouterr().err.splitlines()
     assert folds == [f"fold {i} of 3: tested before" for i in (1, 2, 3)]
-    assert baselines.startswith(f"baselines: heart rate and its variability in {len(done[0].corpus.eval_windows)} win")
+    assert baselines.startswith(f"baselines: physiology of ecg in {len(done[0].corpus.eval_windows)} windows")
     assert files(done[1]) == before
     for name, predictions in done[0].predictions.items():
         np.testing.assert_array_equal(again.predictions[name].probability_NC, predictions.probability_NC)

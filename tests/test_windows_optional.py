@@ -9,7 +9,7 @@ from ecgjax import config
 from ecgjax.config import Data, Experiment
 from ecgjax.data.corpus import check_store
 from ecgjax.data.pipeline import make_gather
-from ecgjax.data.windows import find_windows, recording_digests, subjects_among
+from ecgjax.data.windows import find_again, find_windows, recording_digests, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.models import conv, tcn_transformer
 from ecgjax.tasks import classification
@@ -114,3 +114,20 @@ def test_modalities_that_do_not_fit_are_refused(model, fields, told):
     experiment = Experiment(classification.Config(), model, Data(**fields))
     with pytest.raises(UserError, match=told):
         config.check(experiment)
+
+
+def test_windows_are_found_again_in_a_finer_store_of_the_same_recordings():
+    coarse = [store_with_gaps("a"), store_with_gaps("b")]
+    data = Data(modalities=("eda", "bvp"))
+    windows = find_windows(coarse, data, 10.0)
+    fine = [memory_store(name=name, subjects=2, rates_hz={"eda": 4.0, "bvp": 64.0}) for name in ("b", "a")]
+    fine[1].index["key"][1] = "another"
+    again = find_again(coarse, windows, fine, data)
+    assert again.start_s.tolist() == windows.start_s.tolist()
+    gone = (windows.store == 0) & (windows.recording == 1)
+    assert (again.rows["bvp"][gone] == -1).all()
+    assert (again.rows["bvp"][~gone] >= 0).all()
+    cut = make_gather(fine, again, data).cut("bvp", np.arange(len(again)))
+    place = windows.recording[:, None] + (windows.start_s[:, None] * 64 + np.arange(640)) / 10_000
+    np.testing.assert_allclose(cut[~gone, :, 0], place[~gone], atol=1e-6)
+    assert again.store[~gone].tolist() == (1 - windows.store[~gone]).tolist()

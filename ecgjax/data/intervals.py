@@ -57,6 +57,4 @@ def inside(
 ) -> np.ndarray:
     """Whether one of the intervals, sorted by recording and time, holds the whole of each stretch."""
     position = containing(intervals, recording, start_s)
-    of, begin_s, end_s = (column[position] for column in intervals[:3])
-    reaches = (begin_s <= start_s + EPSILON_S) & (stop_s <= end_s + EPSILON_S)
-    return (position >= 0) & (of == recording) & reaches
+    return (position >= 0) & (intervals[0][position] == recording) & (stop_s <= intervals[2][position] + EPSILON_S)

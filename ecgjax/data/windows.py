@@ -196,6 +196,25 @@ def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]
     }
 
 
+def find_again(stores: Sequence[Store], windows: Windows, others: Sequence[Store], data: config.Data) -> Windows:
+    """The same windows in other stores of the same data sets and recordings, to be cut in the order they have here.
+
+    Whether they lie in good spans there is not asked. What is not recorded there is lacking.
+    """
+    names = [[(s.manifest["dataset"]["name"], key) for key in s.index["key"].tolist()] for s in (*stores, *others)]
+    places = {name: (n, r) for n, keys in enumerate(names[len(stores) :]) for r, name in enumerate(keys)}
+    store, recording = np.zeros_like(windows.store), np.full_like(windows.recording, -1)
+    for s, r in np.unique(np.stack([windows.store, windows.recording]), axis=1).T:
+        mine = (windows.store == s) & (windows.recording == r)
+        store[mine], recording[mine] = places.get(names[s][r], (0, -1))
+    rows = {m: np.full(len(windows), -1, np.int64) for m in data.modalities}
+    for n, other in enumerate(others):
+        mine = np.flatnonzero((store == n) & (recording >= 0))
+        for m in rows.keys() & other.signals.keys():
+            rows[m][mine] = _first_rows(other, m, recording[mine], windows.start_s[mine], data.window_s)
+    return dataclasses.replace(windows, store=store, recording=recording, rows=rows)
+
+
 def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float, reach_ends: bool) -> Windows:
     index = store.index
     spans = {m: _spans(store, m) for m in data.modalities if m in store.signals}

@@ -13,11 +13,12 @@ from ecgjax import config
 from ecgjax.config import Experiment, Protocol
 from ecgjax.data import splits
 from ecgjax.data.corpus import Corpus, open_corpus, recording_keys
-from ecgjax.data.pipeline import make_gather
+from ecgjax.data.pipeline import make_gather, open_stores
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, subjects_among
+from ecgjax.data.windows import Windows, describe_modality, find_again, subjects_among
 from ecgjax.errors import UserError
-from ecgjax.evaluation import baselines
+from ecgjax.evaluation import baselines, physiology
+from ecgjax.evaluation.physiology import Features
 from ecgjax.evaluation.predictions import Predictions, concatenate
 from ecgjax.training import checkpoint, inherit, loop, workdir
 from ecgjax.training import mesh as meshes
@@ -149,16 +150,11 @@ def test(this: Run, state: State, ids: np.ndarray) -> Predictions:
 def baseline_predictions(
     stores: Sequence[Store], data: config.Data, sides: Sequence[Side], classes: tuple[str, ...], seed: int
 ) -> tuple[dict[str, Predictions], int]:
-    """(predictions of every baseline over the folds, windows with too few beats); nothing without an ECG.
+    """(predictions of every baseline over the folds, windows with too few beats).
 
     The windows of all sides must be the same but for their labels: a learnt threshold is the fold's own.
     """
-    if "ecg" not in data.modalities:
-        return {}, 0
-    first = sides[0].windows
-    tell(f"baselines: heart rate and its variability in {len(first):,} windows, then a classifier a fold")
-    ecg_NTC = make_gather(stores, first, data).cut("ecg", np.arange(len(first)))
-    found = baselines.features(ecg_NTC[:, :, 0], stores[0].manifest["modalities"]["ecg"]["rate_hz"])
+    found = _measure(stores, data, sides[0].windows)
     folds: list[dict[str, Predictions]] = []
     for number, side in enumerate(sides):
         results = baselines.run(
@@ -172,4 +168,17 @@ def baseline_predictions(
             seed=seed,
         )
         folds.append({name: dataclasses.replace(p, fold_N=number) for name, p in results.items()})
-    return {name: concatenate(fold[name] for fold in folds) for name in folds[0]}, found.num_missing
+    return {name: concatenate(fold[name] for fold in folds) for name in folds[0]}, found.num_beatless
+
+
+def _measure(stores: Sequence[Store], data: config.Data, windows: Windows) -> Features:
+    """Features of the windows, in `data.baseline_store` where one is named."""
+    if data.baseline_store:
+        others = open_stores(dataclasses.replace(data, store=data.baseline_store, weights=()))
+        stores, windows = others, find_again(stores, windows, others, data)
+    gather = make_gather(stores, windows, data)
+    rates_hz = {m: describe_modality(stores, m)["rate_hz"] for m in physiology.READ if m in gather.samples}
+    told = ", ".join(rates_hz) or "no signal that it knows"
+    tell(f"baselines: physiology of {told} in {len(windows):,} windows, then a classifier a fold")
+    every = np.arange(len(windows))
+    return physiology.features({m: gather.cut(m, every) for m in rates_hz} or {"": every[:, None, None]}, rates_hz)
