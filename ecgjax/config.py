@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import enum
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -24,6 +25,7 @@ class Sampling(enum.Enum):
 class LabelRule(enum.Enum):
     CLASS = "class"  # the value is the class
     THRESHOLD = "threshold"  # rating above `threshold`
+    BINS = "bins"  # how many of the `thresholds` the rating is above
     MEAN = "mean"  # above the mean rating of the training subjects' trials
     MEDIAN = "median"  # above their median
     SUBJECT_MEAN = "subject_mean"  # above the subject's own mean rating
@@ -48,6 +50,7 @@ class Borders(enum.Enum):
 
     WITHIN = "within"  # a window lies in one interval
     MAXIMUM = "maximum"  # windows run over borders and take the greatest value in them; so it does with WESAD
+    MEAN = "mean"  # windows run over borders and take the mean over time: for ratings given all along
 
 
 class Unit(enum.Enum):
@@ -70,6 +73,8 @@ class Label:
     threshold: float = 5.0
     ties: Ties = Ties.LOW
     classes: tuple[int, ...] = ()  # stored values kept, in the order of the classes; empty keeps all
+    thresholds: tuple[float, ...] = ()  # of rule BINS, rising
+    positive: tuple[int, ...] = ()  # of these, which are class 1 together, and the others class 0; empty: each its own
     rounding: Rounding = Rounding.NONE
     borders: Borders = Borders.WITHIN
     fraction: float = 1.0  # of the labels to train and to choose the epoch with: what fewer labels would do
@@ -206,7 +211,10 @@ def check(experiment: Experiment) -> None:
     _check_numbers(experiment)
     label = experiment.data.label
     require(0 < label.fraction <= 1, "data.label.fraction", label.fraction, "a share above 0, and at most 1")
-    if label.fraction < 1 and label.rule not in (LabelRule.CLASS, LabelRule.THRESHOLD):
+    rising = all(a < b for a, b in itertools.pairwise(label.thresholds))
+    fits = bool(label.thresholds) == (label.rule is LabelRule.BINS) and rising
+    require(fits, "data.label.thresholds", label.thresholds, "rising numbers for rule BINS, and none for another")
+    if label.fraction < 1 and label.rule not in (LabelRule.CLASS, LabelRule.THRESHOLD, LabelRule.BINS):
         raise UserError(
             f"data.label.fraction={label.fraction}: the rule {label.rule.name} would learn its threshold from all "
             "labels. Give one by --config.data.label.rule=threshold."

@@ -33,6 +33,9 @@ def test_the_defaults_pass():
         ({"label": Label("mood", fraction=1.5)}, "data.label.fraction=1.5"),
         ({"label": Label("mood", LabelRule.MEAN, fraction=0.5)}, "the rule MEAN would learn its threshold from all"),
         ({"label": Label("mood", LabelRule.SUBJECT_MEAN, fraction=0.5)}, "the rule SUBJECT_MEAN would learn"),
+        ({"label": Label("mood", LabelRule.BINS)}, r"data.label.thresholds=\(\): give rising numbers for rule BINS"),
+        ({"label": Label("mood", LabelRule.BINS, thresholds=(3.0, 3.0))}, r"data.label.thresholds=\(3.0, 3.0\)"),
+        ({"label": Label("mood", thresholds=(3.0,))}, "data.label.thresholds=.*none for another"),
         ({"window_s": float("inf")}, "data.window_s=inf: give a number above 0"),
     ],
 )  # fmt: skip

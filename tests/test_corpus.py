@@ -166,6 +166,24 @@ def test_class_names_follow_the_stored_values(monkeypatch, classes, named, expec
     assert found.class_names == expected
 
 
+def test_classes_put_together_are_named_together(monkeypatch):
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(i % 3)) for r in range(10) for i in range(6)]
+    store = memory_store(subjects=10, labels={"mood": rows}, classes={"mood": ("rest", "stress", "film")})
+    found = opened(monkeypatch, Data(label=Label("mood", positive=(1,)), split=SPLIT), store)
+    assert found.class_names == ("rest or film", "stress")
+    assert sorted(np.bincount(found.eval_windows.label).tolist()) == [20, 40]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [((0.5,), ("low", "high")), ((0.2, 0.5), ("low", "middle", "high")), ((0.1, 0.2, 0.5), 4)],
+)
+def test_bins_are_named_from_low_to_high(monkeypatch, thresholds, expected):
+    label = Label("mood", LabelRule.BINS, thresholds=thresholds)
+    names = opened(monkeypatch, Data(label=label, split=SPLIT), labelled()).class_names
+    assert names == (expected if expected != 4 else ("low", "middle 1", "middle 2", "high"))
+
+
 def test_the_classes_met_are_written_down(monkeypatch):
     """A class that does not occur here must not shift the numbers of the others on other data."""
     rows = [(r, 10.0 * i, 10.0 * i + 10, 2.0 * (i % 2)) for r in range(10) for i in range(6)]

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,22 @@ def test_ties_at_the_threshold(rated, ties, expected):
     assert label[rated.rating == 5].tolist() == [expected] * 4
     assert label[rated.rating == 8].tolist() == [1]
     assert label[rated.rating < 5].tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("ties", "expected"), [(Ties.LOW, [0, 0, 1, 2]), (Ties.HIGH, [0, 1, 2, 2]), (Ties.DROP, [0, -1, -1, 2])]
+)
+def test_bins_between_thresholds(rated, ties, expected):
+    rating = np.array([1.0, 3.0, 5.0, 8.0, np.nan])
+    five = dataclasses.replace(rated.take(np.arange(5)), rating=rating)
+    label = Label("arousal", LabelRule.BINS, ties=ties, thresholds=(3.0, 5.0))
+    assert classify(five, label).label.tolist() == [*expected, -1]
+
+
+def test_classes_put_together(rated):
+    label = Label("arousal", classes=(1, 2, 5, 8), positive=(5,))
+    together = classify(rated, label).label
+    assert (together == np.where(rated.rating == 5, 1, np.where(rated.rating == 3, -1, 0))).all()
 
 
 def test_mean_counts_trials_not_windows(rated):

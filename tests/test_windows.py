@@ -93,6 +93,18 @@ def test_windows_over_borders_take_the_greatest_value_in_them():
     assert within.start_s.tolist() == [10] and within.rating.tolist() == [4]
 
 
+def test_windows_over_borders_take_the_mean_over_time():
+    rows = [(0, 0, 4, 2.0), (0, 4, 14, 7.0), (0, 14, 20, np.nan), (0, 20, 35, 3.0), (1, 5, 30, 8.0)]
+    store = memory_store(subjects=2, labels={"arousal": rows})
+    data = Data(window_s=10.0, label=Label(name="arousal", borders=Borders.MEAN))
+    windows = find_windows([store], data, 2.0)
+    first = windows.recording == 0
+    assert windows.start_s[first].tolist() == [0, 2, 4, 20, 22, 24]
+    np.testing.assert_allclose(windows.rating[first], [(8 + 42) / 10, (4 + 56) / 10, 7, 3, 3, 3])
+    assert windows.start_s[~first].tolist() == [6, 8, 10, 12, 14, 16, 18, 20]
+    assert (windows.rating[~first] == 8).all()
+
+
 def test_overlapping_labels_are_refused():
     store = memory_store(subjects=1, labels={"mood": [(0, 0.0, 20.0, 1.0), (0, 10.0, 30.0, 2.0)]})
     with pytest.raises(UserError, match='"mood" overlap in recording "rec0"'):

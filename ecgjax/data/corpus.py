@@ -153,9 +153,14 @@ def _check_sides(found: Corpus, fold: splits.Fold, split: config.Split) -> None:
 def class_names(stores: Sequence[Store], label: config.Label) -> tuple[str, ...]:
     """What class 0, 1, ... is called, by the store's label specification and the rule as `labels.learn` gives it."""
     if label.rule is not LabelRule.CLASS:
-        return ("low", "high")
+        between = len(label.thresholds) - 1
+        return ("low", *(["middle"] if between == 1 else [f"middle {i + 1}" for i in range(between)]), "high")
     names = stores[0].manifest["labels"][label.name]["classes"]
-    return tuple(names[v] if v < len(names) else str(v) for v in label.classes)
+    names = {v: names[v] if v < len(names) else str(v) for v in label.classes}
+    if label.positive:
+        sides = [[n for v, n in names.items() if (v in label.positive) == side] for side in (False, True)]
+        return tuple(" or ".join(side) for side in sides)
+    return tuple(names.values())
 
 
 def recording_keys(stores: Sequence[Store], windows: Windows) -> np.ndarray:

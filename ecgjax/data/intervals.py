@@ -58,3 +58,28 @@ def inside(
     """Whether one of the intervals, sorted by recording and time, holds the whole of each stretch."""
     position = containing(intervals, recording, start_s)
     return (position >= 0) & (intervals[0][position] == recording) & (stop_s <= intervals[2][position] + EPSILON_S)
+
+
+def mean_over(
+    intervals: tuple[np.ndarray, ...], recording: np.ndarray, start_s: np.ndarray, stop_s: np.ndarray
+) -> np.ndarray:
+    """Mean over time of the values (column 4) of sorted intervals within each stretch.
+
+    NaN where they do not cover it; an interval without a value covers nothing.
+    """
+    intervals = tuple(column[np.isfinite(intervals[4])] for column in intervals)
+    if not len(intervals[0]):
+        return np.full(len(start_s), np.nan)
+    far = max(intervals[2].max(initial=0.0), stop_s.max(initial=0.0)) + 1.0
+    ends = np.stack([intervals[0] * far + intervals[1], intervals[0] * far + intervals[2]], axis=1)
+    lasts_s = intervals[2] - intervals[1]
+    totals = []
+    for weight in (lasts_s, lasts_s * intervals[4]):
+        after = np.cumsum(weight)
+        total = np.stack([after - weight, after], axis=1).ravel()
+        totals.append(
+            np.subtract(*(np.interp(recording * far + t_s, ends.ravel(), total) for t_s in (stop_s, start_s)))
+        )
+    covered_s, integral = totals
+    whole = covered_s >= stop_s - start_s - EPSILON_S
+    return np.where(whole, integral / np.maximum(covered_s, EPSILON_S), np.nan)

@@ -40,15 +40,17 @@ def classify(windows: Windows, label: config.Label) -> Windows:
         whole = _whole(windows, label)
         classes = np.full(len(windows), -1, np.int32)
         for number, value in enumerate(label.classes or _values(windows, label)):
-            classes[whole == value] = number
+            classes[whole == value] = int(value in label.positive) if label.positive else number
     else:
-        if label.classes:
+        if label.classes or label.positive:
             raise UserError(f"data.label.classes goes with rule CLASS, but data.label.rule is {label.rule.name}.")
         threshold = _subject_means(windows) if label.rule is LabelRule.SUBJECT_MEAN else label.threshold
-        classes = (windows.rating > threshold).astype(np.int32)
-        tie = np.isclose(windows.rating, threshold, rtol=0, atol=1e-9)
-        classes[tie] = {Ties.HIGH: 1, Ties.LOW: 0, Ties.DROP: -1}[label.ties]
-        classes[~np.isfinite(windows.rating)] = -1
+        classes = np.zeros(len(windows), np.int32)
+        for border in label.thresholds or (threshold,):
+            tie = np.isclose(windows.rating, border, rtol=0, atol=1e-9)
+            above = (windows.rating > border) & ~tie | tie & (label.ties is Ties.HIGH)
+            classes[(classes >= 0) & above] += 1
+            classes[tie & (label.ties is Ties.DROP) | ~np.isfinite(windows.rating)] = -1
     present = np.unique(classes[classes >= 0])
     if len(present) < 2:
         raise UserError(

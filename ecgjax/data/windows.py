@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgjax import config, plain
 from ecgjax.config import Borders
-from ecgjax.data.intervals import EPSILON_S, containing, greatest, hulls, inside, intersect
+from ecgjax.data.intervals import EPSILON_S, containing, greatest, hulls, inside, intersect, mean_over
 from ecgjax.data.store import Store
 from ecgjax.errors import UserError, did_you_mean
 from ecgjax.signals.preprocess import Steps
@@ -245,9 +245,14 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
     trial, rating = np.full(len(recording), -1, np.int64), np.full(len(recording), np.nan)
     labelled = np.ones(len(recording), bool)
     if labels:
-        find = containing if within else functools.partial(greatest, window_s=data.window_s)
-        position = find(labels, recording, start_s)
+        over = data.label.borders is Borders.MAXIMUM
+        position = (functools.partial(greatest, window_s=data.window_s) if over else containing)(
+            labels, recording, start_s
+        )
         trial, rating, labelled = labels[3][position], labels[4][position], position >= 0
+        if data.label.borders is Borders.MEAN:
+            rating = mean_over(labels, recording, start_s, start_s + data.window_s)
+            labelled = np.isfinite(rating)
     names = np.array([f"{store.manifest['dataset']['name']}/{s}" for s in store.manifest["subjects"]])
     return Windows(
         store=np.full(len(recording), number, np.int32),
