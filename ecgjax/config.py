@@ -64,6 +64,13 @@ class Protocol(enum.Enum):
     WINDOW = "window"  # windows dealt at random: optimistic, for comparison with papers only
 
 
+class ChooseOn(enum.Enum):
+    """Whose windows decide which epoch's weights are tested."""
+
+    OTHERS = "others"  # people (or windows) of the training side, kept aside by `validation_fraction`
+    TESTED = "tested"  # those that are tested: the best figure an oracle would reach, for comparison with papers only
+
+
 @dataclasses.dataclass
 class Label:
     """How a stored label becomes a class. An empty name means no labels (pre-training)."""
@@ -89,6 +96,7 @@ class Split:
     num_folds: int = 5
     fold: int = -1  # the fold held out; -1 holds none out
     validation_fraction: float = 0.2  # of the training subjects, held aside to choose the epoch; 0 for none
+    choose_epoch_on: ChooseOn = ChooseOn.OTHERS
     seed: int = 0
     exclude_subjects: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecgjax.config import Data, Label, LabelRule, Protocol, Split, Unit
+from ecgjax.config import ChooseOn, Data, Label, LabelRule, Protocol, Split, Unit
 from ecgjax.data import corpus
 from ecgjax.data.corpus import open_corpus, recording_keys
 from ecgjax.errors import UserError
@@ -136,6 +136,15 @@ def test_a_recording_under_two_names_is_not_on_two_sides(monkeypatch, label):
 def test_what_a_baseline_learns_from_is_what_is_not_tested(monkeypatch):
     found = opened(monkeypatch, Data(label=Label("mood"), split=SPLIT), labelled())
     assert sorted([*found.learnt, *found.test]) == list(range(len(found.eval_windows)))
+
+
+def test_where_an_oracle_chooses_the_epoch_nobody_learns_from_those_who_are_tested(monkeypatch):
+    split = dataclasses.replace(SPLIT, choose_epoch_on=ChooseOn.TESTED)
+    found = opened(monkeypatch, Data(label=Label("mood", fraction=0.5), split=split), labelled())
+    assert found.validation.tolist() == found.test.tolist()
+    assert len(found.test) == 2 * 10  # a share of the labels trains; all of them test
+    assert len(found.train) == 8 * 10 / 2
+    assert found.learnt.tolist() == found.train.tolist()
 
 
 @pytest.mark.parametrize("stride_s", [10.0, 2.5])

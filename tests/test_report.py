@@ -224,7 +224,9 @@ def test_doubts_are_raised_where_they_are_due(tmp_path):
     few = dataclasses.replace(good, subject_N=(np.arange(300) % 4).astype(str))
     assert "Only 4 subjects" in page_of(tmp_path, predictions={"net": few}).text
     page = page_of(tmp_path, predictions={"net": good}, run={"protocol": "window"})
-    assert "Optimistic: people on both sides" in page.text and "scores are optimistic" in page.text
+    assert "Optimistic: people on both sides" in page.text and "dealt to the folds at random" in page.text
+    page = page_of(tmp_path, predictions={"net": good}, run={"protocol": "oracle"})
+    assert "the epoch is tested that scored best on the very people" in page.text
     rare = dataclasses.replace(good, label_N=(good.subject_N == "3").astype(int))  # one person's, of twelve
     page = page_of(tmp_path, predictions={"net": rare})
     assert re.search(r"3\d % of the resamples lack a class", page.text)  # (11 / 12) ** 12 = 0.35

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
-from ecgjax.config import Data, Protocol, Split
+from ecgjax.config import ChooseOn, Data, Protocol, Split
 from ecgjax.data.splits import Fold, make_fold, num_folds, refuse_overlap
 from ecgjax.data.windows import find_windows
 from ecgjax.errors import UserError
@@ -30,6 +30,15 @@ def test_every_person_is_tested_once_and_never_trained_on(windows, protocol):
         assert sum(map(len, (fold.train, fold.validation, fold.test))) == len(windows)
         tested += sorted(sides[2])
     assert sorted(tested) == windows.subjects
+
+
+def test_an_oracle_chooses_the_epoch_on_those_who_are_tested(windows):
+    split = Split(num_folds=5, fold=2, choose_epoch_on=ChooseOn.TESTED)
+    fold, honest = make_fold(windows, split), make_fold(windows, dataclasses.replace(split, validation_fraction=0.0))
+    assert fold.validation.tolist() == fold.test.tolist() == honest.test.tolist()
+    assert len(people(windows, fold.train)) == 8 and not people(windows, fold.train) & people(windows, fold.test)
+    nobody = make_fold(windows, dataclasses.replace(split, fold=-1))  # in a run that is no fold
+    assert len(nobody.test) == 0 and len(people(windows, nobody.validation)) == 2
 
 
 def test_without_a_fold_nobody_is_tested(windows):

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from ecgjax import config
-from ecgjax.config import Protocol
+from ecgjax.config import ChooseOn, Protocol
 from ecgjax.data.windows import Windows
 from ecgjax.errors import UserError
 
@@ -37,11 +37,12 @@ def make_fold(windows: Windows, split: config.Split) -> Fold:
     left = np.ones(len(windows), bool)
     test = np.flatnonzero(left)[:0] if split.fold < 0 else _held_out(windows, split)
     left[test] = False
-    validation = _validation(windows, split, np.flatnonzero(left))
+    by_oracle = split.choose_epoch_on is ChooseOn.TESTED and len(test) > 0
+    validation = test if by_oracle else _validation(windows, split, np.flatnonzero(left))
     left[validation] = False
     fold = Fold(np.flatnonzero(left), validation, test)
     if split.protocol is not Protocol.WINDOW:
-        refuse_overlap(windows, fold)
+        refuse_overlap(windows, dataclasses.replace(fold, validation=test[:0]) if by_oracle else fold)
     return fold
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import jax
 
 from ecgjax import config, plain
-from ecgjax.config import Experiment
+from ecgjax.config import ChooseOn, Experiment
 from ecgjax.data import splits, staging
 from ecgjax.data.corpus import Corpus
 from ecgjax.data.staging import whole_file
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
-from ecgjax.evaluation import apply, looks, protocols, report, sweeps, tables
+from ecgjax.evaluation import apply, looks, protocols, report, scoreboard, sweeps, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
@@ -70,7 +70,8 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
         )
 
     meshes.on_first(write)
-    return tables.format_table(rows), path
+    caution = scoreboard.caution_of(facts["protocol"])
+    return "\n\n".join(filter(None, (tables.format_table(rows), caution))), path
 
 
 def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Sequence[str], folder: Path) -> str:
@@ -105,7 +106,8 @@ def _write_scores(
     scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
     _write_json(folder / "results.json", {"run": facts, "scores": scores, "intervals": intervals})
     with whole_file(folder / "results.md") as file:
-        file.write(tables.markdown_table(rows) + "\n")
+        caution = scoreboard.caution_of(facts.get("protocol", ""))
+        file.write("\n\n".join(filter(None, (tables.markdown_table(rows), caution))) + "\n")
 
 
 def _write_json(path: Path, results: dict[str, Any]) -> None:
@@ -202,7 +204,10 @@ def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str,
         "config": plain.to_dict(experiment),
     }
     if experiment.data.label.name:
-        facts |= {"protocol": experiment.data.split.protocol.value, "classes": ", ".join(corpus.class_names)}
+        split = experiment.data.split
+        by_oracle = split.choose_epoch_on is ChooseOn.TESTED
+        protocol = scoreboard.ORACLE if by_oracle else split.protocol.value
+        facts |= {"protocol": protocol, "classes": ", ".join(corpus.class_names)}
     return facts
 
 
