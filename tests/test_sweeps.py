@@ -7,7 +7,7 @@ import pytest
 
 from ecgjax.config import Experiment
 from ecgjax.errors import UserError
-from ecgjax.evaluation import sweeps, tables
+from ecgjax.evaluation import sweeps, sweeps_figure, tables
 from ecgjax.evaluation.sweeps import Axis, Cell, Result, Score
 from ecgjax.models import conv_transformer
 from ecgjax.tasks import masked_reconstruction
@@ -126,10 +126,23 @@ def test_a_baseline_that_no_setting_touches_is_told_once():
 def test_the_figure_shows_every_cell(values):
     settings = [{"task.x": value, "seed": seed} for value in values for seed in "01"]
     results = [result(each, ecgjax=0.6 + 0.05 * i, prior=0.5) for i, each in enumerate(settings)]
-    drawn = sweeps.figure(results)
+    drawn = sweeps_figure.figure(results)
     assert drawn.startswith("<svg")
-    for text in (*values, "seed=0", "seed=1", "task.x", "AUROC", "prior"):
+    for text in (*values, "seed=0", "seed=1", "AUROC", "prior"):
         assert f">{text}<" in drawn, text
+    assert (">task.x<" in drawn) == values[0].isdigit()
+
+
+def test_folders_are_told_apart_by_what_they_do_not_share():
+    names = {"runs/snr/snr_db=5": "5", "runs/snr/snr_db=10": "10"}
+    assert sweeps_figure._shortened(list(names)) == names
+    long = "(noise,scaling,negation,inversion,permutation,time_warp)"
+    short = sweeps_figure._shortened(["runs/noise", f"runs/{long}"])
+    assert short["runs/noise"] == "noise"
+    assert short[f"runs/{long}"] == long[:33] + "…"
+    alike = [long + "1", long + "2"]  # short, they would be the same
+    assert sweeps_figure._shortened(alike) == dict(zip(alike, alike, strict=True))
+    assert sweeps_figure._shortened(["runs/noise"]) == {"runs/noise": "runs/noise"}
 
 
 def test_scores_without_an_interval_have_none_in_the_table():

@@ -49,7 +49,7 @@ def classify(windows: Windows, label: config.Label) -> Windows:
         for border in label.thresholds or (threshold,):
             tie = np.isclose(windows.rating, border, rtol=0, atol=1e-9)
             above = (windows.rating > border) & ~tie | tie & (label.ties is Ties.HIGH)
-            classes[(classes >= 0) & above] += 1
+            classes[above] += 1
             classes[tie & (label.ties is Ties.DROP) | ~np.isfinite(windows.rating)] = -1
     present = np.unique(classes[classes >= 0])
     if len(present) < 2:

@@ -15,7 +15,7 @@ from ecgjax.data.corpus import Corpus
 from ecgjax.data.staging import whole_file
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
-from ecgjax.evaluation import apply, looks, protocols, report, scoreboard, sweeps, tables
+from ecgjax.evaluation import apply, looks, protocols, report, scoreboard, sweeps, sweeps_figure, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
@@ -82,7 +82,7 @@ def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Seq
         folder / "report.html",
         title=f"{folder.name}: sweep",
         run=facts,
-        sweep=(sweeps.figure(results), lines),
+        sweep=(sweeps_figure.figure(results), lines),
         notes=[f"{len(missing)} cells are not done: {', '.join(missing[:5])}."] if missing else (),
     )
     cells = [

@@ -13,7 +13,6 @@ from typing import Any
 from ecgjax import config
 from ecgjax.config import Experiment
 from ecgjax.errors import UserError
-from ecgjax.evaluation import svg
 from ecgjax.evaluation.tables import TITLES, number
 from ecgjax.training import checkpoint, workdir
 
@@ -164,64 +163,3 @@ def table(results: Sequence[Result]) -> list[list[str]]:
 def _with_interval(score: Score) -> str:
     interval = "" if math.isnan(score.low) else f" [{number(score.low)}, {number(score.high)}]"
     return number(score.value) + interval
-
-
-def figure(results: Sequence[Result]) -> str:
-    """The first score over the first field, a series each setting of the others; baselines as faint lines."""
-    column = columns(results)[0]
-    model = next(iter(results[0].scores))
-    first = next(iter(results[0].cell.settings))
-    series: dict[str, list[tuple[str, Score]]] = {}
-    for result in results:
-        others = ", ".join(f"{f.rpartition('.')[2]}={v}" for f, v in result.cell.settings.items() if f != first)
-        series.setdefault(others, []).append((result.cell.settings[first], result.scores[model][column]))
-    labels = list(dict.fromkeys(result.cell.settings[first] for result in results))
-    numbers = _as_numbers(labels)
-    with svg.style():
-        picture, axes = svg.new(6.0, 3.2)
-        styles = itertools.product(("-", "--", ":"), (svg.MODEL, svg.WARM, svg.OTHER, svg.INK))
-        for (name, points), (dash, colour) in zip(series.items(), itertools.cycle(styles), strict=False):
-            x = [numbers[text] if numbers else labels.index(text) for text, _ in points]
-            order = sorted(range(len(x)), key=x.__getitem__)
-            x, scores = [x[i] for i in order], [points[i][1] for i in order]
-            axes.plot(x, [s.value for s in scores], marker="o", color=colour, linestyle=dash, label=name, markersize=5)
-            axes.vlines(x, [s.low for s in scores], [s.high for s in scores], color=colour, alpha=0.35, linewidth=2)
-        _draw_baselines(axes, results, column)
-        if not numbers:
-            axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 8 else 0)
-        else:
-            if min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) >= 10:
-                axes.set_xscale("log")
-            axes.set_xticks(sorted(numbers.values()), [f"{x:g}" for x in sorted(numbers.values())], minor=False)
-            axes.minorticks_off()
-        axes.set_xlabel(first)
-        axes.set_ylabel(TITLES.get(column, column))
-        if len(series) > 1:
-            axes.legend(frameon=False, fontsize=8)
-        return svg.render(picture, "sweep")
-
-
-def _draw_baselines(axes: Any, results: Sequence[Result], column: str) -> None:
-    """A faint line at each baseline's mean over the cells; lines too near for two names share one."""
-    means = []
-    for name in list(results[0].scores)[1:]:
-        values = [result.scores[name][column].value for result in results if name in result.scores]
-        means.append((sum(values) / len(values), name))
-        axes.axhline(means[-1][0], color=svg.FAINT, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
-    low, high = axes.get_ylim()
-    told: list[tuple[float, str]] = []
-    for value, name in sorted(means):
-        near = told and value - told[-1][0] < 0.06 * (high - low)
-        told = [*told[:-1], (told[-1][0], f"{told[-1][1]}; {name}")] if near else [*told, (value, name)]
-    for value, names in told:
-        axes.annotate(
-            names, (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-            color=svg.FAINT, fontsize=7.5, va="center",
-        )  # fmt: skip
-
-
-def _as_numbers(labels: Sequence[str]) -> dict[str, float]:
-    try:
-        return {text: float(text) for text in labels}
-    except ValueError:
-        return {}
