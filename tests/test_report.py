@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_metrics import made_up
 
-from ecgjax.evaluation import metrics, report, tables
+from ecgjax.evaluation import metrics, report, scoreboard, tables
 from ecgjax.evaluation.recognition import Recognition
 from ecgjax.evaluation.report import Attention, Reconstruction, write_report
 from ecgjax.evaluation.traces import learning_curves, token_times_s
@@ -227,6 +227,7 @@ def test_doubts_are_raised_where_they_are_due(tmp_path):
     assert "Optimistic: people on both sides" in page.text and "dealt to the folds at random" in page.text
     page = page_of(tmp_path, predictions={"net": good}, run={"protocol": "oracle"})
     assert "the epoch is tested that scored best on the very people" in page.text
+    assert [bool(scoreboard.caution_of(p)) for p in ("window", "oracle", "subject", "loso")] == [True, True, False, False]
     rare = dataclasses.replace(good, label_N=(good.subject_N == "3").astype(int))  # one person's, of twelve
     page = page_of(tmp_path, predictions={"net": rare})
     assert re.search(r"3\d % of the resamples lack a class", page.text)  # (11 / 12) ** 12 = 0.35
