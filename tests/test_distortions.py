@@ -23,7 +23,7 @@ CASES = {
     "tiny": (11, 3, Strengths(permutation_pieces=11, warp_pieces=11, warp_stretch=2.0)),
     "held": (2567, 1, SHORT),
 }
-CHANCE = (Distortion.NOISE, Distortion.PERMUTATION, Distortion.TIME_WARP)
+CERTAIN = (Distortion.SCALING, Distortion.NEGATION, Distortion.INVERSION)
 KEY = jax.random.key(0)
 
 
@@ -202,9 +202,10 @@ def test_a_warp_shorter_than_the_window_holds_its_last_value():
 @pytest.mark.parametrize("kind", Distortion)
 def test_the_same_key_gives_the_same_bits_and_every_window_its_own_draws(kind):
     x = np.repeat(windows(batch=1), 3, axis=0)
-    first, again, other = (jitted(kind, x, jax.random.key(seed)) for seed in (1, 1, 2))
+    how = Strengths(crop_pieces=64)  # of four, two windows would often get the same
+    first, again, other = (jitted(kind, x, jax.random.key(seed), how) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
-    by_chance = kind in CHANCE
+    by_chance = kind not in CERTAIN
     assert (first != other).any() == by_chance
     assert all((first[a] != first[b]).any() == by_chance for a, b in itertools.combinations(range(3), 2))
 
@@ -249,11 +250,11 @@ def test_versions_are_the_original_and_each_distortion_whatever_the_others():
     samples, channels, how = CASES["odd"]
     x, kinds = windows(samples, channels), tuple(Distortion)
     every = np.asarray(jax.jit(lambda x: distortions.versions(x, KEY, kinds, how))(x))
-    assert every.shape == (4, 7, samples, channels) and every.dtype == np.float32
+    assert every.shape == (4, 1 + len(kinds), samples, channels) and every.dtype == np.float32
     np.testing.assert_array_equal(every[:, 0], x)
     for number, kind in enumerate(kinds, 1):
         np.testing.assert_allclose(every[:, number], jitted(kind, x, how=how), rtol=1e-6, atol=1e-6)
-    assert len(np.unique(every.reshape(4 * 7, -1), axis=0)) == 4 * 7
+    assert len(np.unique(every.reshape(4 * (1 + len(kinds)), -1), axis=0)) == 4 * (1 + len(kinds))
 
 
 def test_one_version_is_that_row_of_all_versions():

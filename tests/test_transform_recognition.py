@@ -14,8 +14,9 @@ from ecgjax.data.store import open_store
 from ecgjax.errors import UserError
 from ecgjax.evaluation import apply, looks, recognition, summary
 from ecgjax.models.base import Encoded
+from ecgjax.tasks.base_versions import Versions
 from ecgjax.tasks.distortions import Distortion
-from ecgjax.tasks.transform_recognition import Config, Versions
+from ecgjax.tasks.transform_recognition import Config
 from ecgjax.training import loop, mesh
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.program import compile_program, count_parameters

@@ -1,8 +1,9 @@
 """Distortions of signals, on the device: pure functions of windows, a key and strengths, for any length and rate.
 
-The six of Sarkar & Etemad (TAFFC 2020), as their released code has them; the figures below are that code's. Every
-window is drawn for by itself; the channels of a window undergo the same permutation and warp. Where chance takes part,
-`draw_...` makes the draws and the function that carries them out is exact given those draws.
+The six of Sarkar & Etemad (TAFFC 2020), then two more of Wu et al. (TAFFC 2023), as their released codes have them.
+Every window is drawn for by itself; the channels of a window undergo the same permutation, warp and crop. Where chance
+takes part, `draw_...` makes the draws and the function that carries them out is exact given those draws. A window that
+is NaN throughout, of a sensor that failed, stays so.
 """
 
 import dataclasses
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ecgjax.errors import UserError
 
 
 class Distortion(enum.Enum):
-    """In the order of the published labels, 1 to 6; 0 is the original."""
+    """The first six in the order of the published labels; 0 is the original. Draws go by place: new ones come last."""
 
     NOISE = "noise"
     SCALING = "scaling"
@@ -26,6 +28,8 @@ class Distortion(enum.Enum):
     INVERSION = "inversion"  # of time
     PERMUTATION = "permutation"
     TIME_WARP = "time_warp"
+    CROP = "crop"
+    MAGNITUDE_WARP = "magnitude_warp"
 
 
 class Squeeze(enum.Enum):
@@ -37,7 +41,10 @@ class Squeeze(enum.Enum):
 
 @dataclasses.dataclass
 class Strengths:
-    """How strong each distortion is; a task's Config inherits these fields, so that each is a flag."""
+    """How strong each distortion is; a task's Config inherits these fields, so that each is a flag.
+
+    Figures are those of Sarkar's released code, and of Wu's for crop and magnitude-warp.
+    """
 
     snr_db: float = 15.0  # of a window's mean square, over that of the noise
     scale: float = 1.1
@@ -45,6 +52,9 @@ class Strengths:
     warp_pieces: int = 9
     warp_stretch: float = 1.05  # of half the pieces, rounded up
     warp_squeeze: Squeeze = Squeeze.INVERSE
+    crop_pieces: int = 4
+    magnitude_knots: int = 6  # the first and the last sample's included
+    magnitude_sd: float = 0.2  # of the factors at the knots, around 1
 
     def check(self) -> None:
         """Raises a UserError for a strength no window could take."""
@@ -54,6 +64,9 @@ class Strengths:
             ("permutation_pieces", self.permutation_pieces >= 2, "of at least 2"),
             ("warp_pieces", self.warp_pieces >= 2, "of at least 2"),
             ("warp_stretch", 1 < self.warp_stretch <= 100, "above 1, up to 100"),
+            ("crop_pieces", self.crop_pieces >= 2, "of at least 2"),
+            ("magnitude_knots", self.magnitude_knots >= 2, "of at least 2"),
+            ("magnitude_sd", 0 < self.magnitude_sd <= 100, "above 0, up to 100"),
         ):
             if not fits:
                 raise UserError(f"task.{name}={getattr(self, name)}: give a number {wanted}.")
@@ -80,6 +93,11 @@ def distort(kind: Distortion, x_BTC: Float[Array, "B T C"], key: jax.Array, how:
         case Distortion.TIME_WARP:
             warp = Warp.of(samples, how)
             return warp.apply(x_BTC, *warp.draw(key, len(x_BTC)))
+        case Distortion.CROP:
+            return crop(x_BTC, jax.random.randint(key, (len(x_BTC),), 0, how.crop_pieces), how.crop_pieces)
+        case Distortion.MAGNITUDE_WARP:
+            normal_BK = jax.random.normal(key, (len(x_BTC), how.magnitude_knots), x_BTC.dtype)
+            return warp_magnitude(x_BTC, 1 + how.magnitude_sd * normal_BK)
 
 
 def versions(
@@ -130,12 +148,55 @@ def draw_orders(key: jax.Array, batch: int, pieces: int) -> Int[Array, "B P"]:
 
 
 def permute(x_BTC: Float[Array, "B T C"], order_BP: Int[Array, "B P"]) -> Float[Array, "B T C"]:
-    """Pieces of equal length in a new order; samples at the end that fill no piece become zeros."""
+    """Pieces of equal length in a new order; samples at the end that fill no piece become zeros (or stay NaN)."""
     (batch, samples, channels), pieces = x_BTC.shape, order_BP.shape[1]
     used = samples // pieces * pieces
     x_BPSC = x_BTC[:, :used].reshape(batch, pieces, -1, channels)
     moved_BPSC = jax.vmap(lambda x_PSC, order_P: x_PSC[order_P])(x_BPSC, order_BP)
-    return jnp.pad(moved_BPSC.reshape(batch, used, channels), ((0, 0), (0, samples - used), (0, 0)))
+    rest_BTC = x_BTC[:, used:]
+    blank_BTC = jnp.where(jnp.isnan(rest_BTC), rest_BTC, 0)
+    return jnp.concatenate([moved_BPSC.reshape(batch, used, channels), blank_BTC], axis=1)
+
+
+def crop(x_BTC: Float[Array, "B T C"], piece_B: Int[Array, " B"], pieces: int) -> Float[Array, "B T C"]:
+    """One of the pieces of T // pieces samples, stretched to the window's length as `scipy.signal.resample` does.
+
+    Samples at the end that fill no piece are never taken. Resampling takes the piece for periodic, so its ends ring. It
+    is a product with a constant T x T // pieces matrix: for a Fourier transform, XLA would gather the windows of all
+    devices on each.
+
+    Raises:
+      UserError: there are fewer samples than pieces, or the matrix would be too large.
+    """
+    from scipy import signal
+
+    batch, samples, channels = x_BTC.shape
+    length = samples // pieces
+    if not length:
+        raise UserError(_too_short("crop_pieces", pieces, samples))
+    if samples * length > 2**26:  # 256 MiB
+        raise UserError(f"task.crop_pieces={pieces}: pieces of {length} samples are too long. Raise it.")
+    resample_TS = jnp.asarray(signal.resample(np.eye(length), samples), x_BTC.dtype)
+    x_BPSC = x_BTC[:, : pieces * length].reshape(batch, pieces, length, channels)
+    taken_BSC = jax.vmap(lambda x_PSC, piece: x_PSC.at[piece].get(mode="promise_in_bounds"))(x_BPSC, piece_B)
+    return jnp.einsum("TS,BSC->BTC", resample_TS, taken_BSC, precision=jax.lax.Precision.HIGHEST)
+
+
+def warp_magnitude(x_BTC: Float[Array, "B T C"], factor_BK: Float[Array, "B K"]) -> Float[Array, "B T C"]:
+    """Times a cubic spline (SciPy's, not-a-knot) through factors at even knots, the first and last sample included.
+
+    Raises:
+      UserError: there are fewer samples than knots.
+    """
+    from scipy.interpolate import CubicSpline
+
+    samples, knots = x_BTC.shape[1], factor_BK.shape[1]
+    if samples < knots:
+        raise UserError(_too_short("magnitude_knots", knots, samples))
+    spline = CubicSpline(np.linspace(0, samples - 1, knots), np.eye(knots))  # linear in the factors
+    basis_TK = jnp.asarray(spline(np.arange(samples)), x_BTC.dtype)
+    factor_BT = jnp.einsum("TK,BK->BT", basis_TK, factor_BK, precision=jax.lax.Precision.HIGHEST)
+    return x_BTC * factor_BT[:, :, None]
 
 
 @dataclasses.dataclass(frozen=True)

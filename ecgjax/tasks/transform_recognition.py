@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import enum
 import math
 from typing import Any
 
@@ -13,29 +12,28 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from ecgjax.errors import UserError
-from ecgjax.models.base import Encoded
-from ecgjax.tasks import distortions
+from ecgjax.models.base import Encoded, check_dropout
 from ecgjax.tasks.base import Batch, Metrics
+from ecgjax.tasks.base_versions import MakesVersions, VersionsConfig
 from ecgjax.tasks.distortions import Distortion
-
-ORIGINAL = "original"
-
-
-class Versions(enum.Enum):
-    ALL = "all"  # every version of every window in one step: a batch of 128 becomes 896
-    SAMPLED = "sampled"  # one version of each window, all equally likely
 
 
 @dataclasses.dataclass(unsafe_hash=True)  # hashed only once make() has copied it
-class Config(distortions.Strengths):
+class Config(VersionsConfig):
     """Figures are those of the authors' released code.
 
     Its L2 term, 1e-4 of half the squares of all kernels, is `optim.weight_decay=1e-4` with Adam, which adds it to the
     gradient; the logged loss is without it.
     """
 
-    distortions: tuple[Distortion, ...] = tuple(Distortion)  # what is recognised, beside the original
-    versions: Versions = Versions.ALL
+    distortions: tuple[Distortion, ...] = (
+        Distortion.NOISE,
+        Distortion.SCALING,
+        Distortion.NEGATION,
+        Distortion.INVERSION,
+        Distortion.PERMUTATION,
+        Distortion.TIME_WARP,
+    )
     # Of the original and each distortion in the loss. Empty: 0.195, and 0.0125 for negation and inversion, divided by
     # their sum (1 for all six).
     weights: tuple[float, ...] = ()
@@ -49,10 +47,6 @@ class Config(distortions.Strengths):
           UserError: a field out of its range, or fields that do not fit each other.
         """
         self.check()
-        twice = [kind.value for i, kind in enumerate(self.distortions) if kind in self.distortions[:i]]
-        if twice or not self.distortions:
-            told = f"names {twice[0]} twice" if twice else "is empty"
-            raise UserError(f"task.distortions {told}: name each one to be recognised once.")
         count = 1 + len(self.distortions)
         if self.weights and len(self.weights) != count:
             raise UserError(f"task.weights has {len(self.weights)} entries for {count} versions, the original first.")
@@ -60,23 +54,17 @@ class Config(distortions.Strengths):
             raise UserError(f"task.weights={self.weights}: give numbers of 0 or above, not all of them 0.")
         if min(self.hidden, default=1) < 1:
             raise UserError(f"task.hidden={self.hidden}: give layers of at least 1 unit.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"task.dropout={self.dropout}: give a share of 0 or above, and below 1.")
+        check_dropout("task.dropout", self.dropout)
         return TransformRecognition(copy.copy(self))
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformRecognition:
+class TransformRecognition(MakesVersions):
     config: Config
     monitor = "loss"
     monitor_mode = "min"
     num_classes = 0
     reads_pooled = False
-
-    @property
-    def version_names(self) -> tuple[str, ...]:
-        """What a version's number means, in the predictions and in the order of the heads."""
-        return (ORIGINAL, *(kind.value for kind in self.config.distortions))
 
     def weights(self) -> tuple[float, ...]:
         faint = (Distortion.NEGATION.value, Distortion.INVERSION.value)
@@ -87,27 +75,8 @@ class TransformRecognition:
         return RecognitionHeads(len(self.version_names), self.config.hidden, self.config.dropout)
 
     def view(self, key: jax.Array, batch: Batch) -> tuple[dict[str, jax.Array], Int[Array, " N"]]:
-        """Targets are the versions' numbers. All modalities of a window get the same version, each its own draws."""
-        count, c = len(self.version_names), self.config
-        batch_size = batch["weight"].shape[0]
-        if c.versions is Versions.ALL:
-            signals_BVTC = self.every_version(key, batch["signals"])
-            signals = {name: x.reshape(-1, *x.shape[2:]) for name, x in signals_BVTC.items()}
-            return signals, jnp.tile(jnp.arange(count), batch_size)
-        version_key, key = jax.random.split(key)
-        version_B = jax.random.randint(version_key, (batch_size,), 0, count)
-        return {
-            name: distortions.one_version(x_BTC, version_B, part, c.distortions, c)
-            for (name, x_BTC), part in _with_keys(key, batch["signals"])
-        }, version_B
-
-    def every_version(self, key: jax.Array, signals: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """(B, V, T, C) of each modality: every window as it is, then distorted in each way."""
-        kinds = self.config.distortions
-        return {
-            name: distortions.versions(x_BTC, part, kinds, self.config)
-            for (name, x_BTC), part in _with_keys(key, signals)
-        }
+        """Targets are the versions' numbers, in the order of the heads."""
+        return self.make_versions(key, batch)
 
     def loss(self, outputs: jax.Array, targets: jax.Array, weight_B: jax.Array) -> tuple[jax.Array, Metrics]:
         weight_N1 = jnp.repeat(weight_B, len(targets) // len(weight_B))[:, None]
@@ -130,14 +99,8 @@ class TransformRecognition:
 
     def predict(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
         """What was done to each version (B, V), and how probable each head finds that it was its own (B, V, H)."""
-        heads = len(self.version_names)
-        each = heads if self.config.versions is Versions.ALL else 1
-        said_BVH = jax.nn.sigmoid(outputs).reshape(-1, each, heads)
-        return {"version": targets.reshape(-1, each), "version_probability": said_BVH}
-
-
-def _with_keys(key: jax.Array, signals: dict[str, jax.Array]) -> list[tuple[tuple[str, jax.Array], jax.Array]]:
-    return list(zip(sorted(signals.items()), jax.random.split(key, len(signals)), strict=True))
+        said_BVH = jax.nn.sigmoid(outputs).reshape(-1, self.versions_each, len(self.version_names))
+        return {"version": targets.reshape(-1, self.versions_each), "version_probability": said_BVH}
 
 
 class RecognitionHeads(nn.Module):
