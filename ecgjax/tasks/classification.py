@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from ecgjax.errors import UserError, require
 from ecgjax.models.base import Encoded, check_dropout
 from ecgjax.tasks.base import Batch, Metrics
+from ecgjax.tasks.base_norm import BatchNorm
 
 
 class Loss(enum.Enum):
@@ -34,6 +35,7 @@ class Config:
     num_classes: int = 2
     loss: Loss = Loss.BINARY
     hidden: tuple[int, ...] = (1024, 512)
+    batch_norm: bool = False  # after each hidden layer, before its ReLU, as Wu et al. (TAFFC 2023) have it
     dropout: float = 0.3  # after each hidden layer
     class_weights: tuple[float, ...] = ()  # of each class in the loss; empty weighs all the same
     monitor: Monitor = Monitor.LOSS
@@ -77,7 +79,7 @@ class Classification:
 
     def head(self) -> nn.Module:
         c = self.config
-        return ClassifierHead(c.hidden, c.dropout, 1 if c.loss is Loss.BINARY else c.num_classes)
+        return ClassifierHead(c.hidden, c.batch_norm, c.dropout, 1 if c.loss is Loss.BINARY else c.num_classes)
 
     def view(self, key: jax.Array, batch: Batch) -> tuple[dict[str, jax.Array], Int[Array, " B"]]:
         return batch["signals"], batch["label"]
@@ -105,6 +107,7 @@ class Classification:
 
 class ClassifierHead(nn.Module):
     hidden: tuple[int, ...]
+    batch_norm: bool
     dropout: float
     num_logits: int
 
@@ -112,6 +115,8 @@ class ClassifierHead(nn.Module):
     def __call__(self, encoded: Encoded, signals: dict[str, Any], train: bool) -> Float[Array, "B N"]:
         x_BD = encoded.pooled_BD
         for i, width in enumerate(self.hidden):
-            x_BD = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x_BD))
-            x_BD = nn.Dropout(self.dropout, deterministic=not train)(x_BD)
+            x_BD = nn.Dense(width, name=f"hidden_{i}")(x_BD)
+            if self.batch_norm:  # training batches have no padding: every row counts
+                x_BD = BatchNorm(name=f"norm_{i}")(x_BD, jnp.ones(len(x_BD), bool), train)
+            x_BD = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x_BD))
         return nn.Dense(self.num_logits, name="out")(x_BD).astype(jnp.float32)
