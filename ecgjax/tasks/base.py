@@ -56,7 +56,8 @@ class Task(Protocol):
     def predict(self, outputs: Any, targets: Any) -> dict[str, jax.Array]:
         """What evaluation keeps of each window, first axis B: probabilities, reconstructions, ...
 
-        Reports know "probability" (B, N) of the label's classes; "reconstruction", "target" and "mask"; "version" and
-        "version_probability", see `transform_recognition`.
+        Reports know "probability" (B, N) of the label's classes; "reconstruction", "target" and "mask"; and of tasks
+        that inherit `base_versions.MakesVersions`, "version" and either "version_probability" or, of each modality,
+        "version_probability/<modality>".
         """
         ...
