@@ -8,7 +8,8 @@ import pytest
 from sklearn import metrics
 
 from ecgjax.evaluation import recognition
-from ecgjax.evaluation.recognition import Recognition
+from ecgjax.evaluation.recognition import ByModality, Recognition
+from ecgjax.evaluation.report import write_report
 
 
 def found(num=300, seed=0) -> Recognition:
@@ -52,3 +53,29 @@ def test_the_gallery_draws_every_version_and_the_original_behind_it():
     assert all(f">{name}<" in svg for name in ("original", "noise", "time warp"))
     lines = re.findall(r'<path d="M[^"]{200,}"', svg)
     assert len(lines) == 2 * 3 - 1
+
+
+def test_each_modality_has_its_share_its_matrix_and_its_column_in_the_page(tmp_path):
+    eda = found(seed=1)
+    bvp = dataclasses.replace(
+        found(200, seed=2), gallery_VT=np.random.default_rng(1).normal(size=(3, 640)), rate_hz=80.0
+    )
+    write_report(tmp_path / "report.html", title="", run={}, by_modality=ByModality({"eda": eda, "bvp": bvp}, 0.8125))
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>81.2 %</b> of the versions of windows (chance 33.3 %)" in page and "yes or no" not in page
+    for name, each in (("eda", eda), ("bvp", bvp)):
+        share = metrics.accuracy_score(each.version_N, each.probability_NV.argmax(1))
+        assert f'<th scope="row">{name}</th><td>{len(each.version_N)}</td><td>{share:.3f}</td>' in page
+        assert f'id="recognised_{name}-' in page and f">{name}: original<" in page
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_modality_of_the_gallery_is_drawn_over_its_own_seconds():
+    bvp = dataclasses.replace(found(seed=2), gallery_VT=np.random.default_rng(1).normal(size=(3, 640)), rate_hz=40.0)
+    svg = recognition.gallery(found(), bvp, titles=("eda", "bvp"))
+    assert len(re.findall(r'<path d="M[^"]{200,}"', svg)) == 2 * (2 * 3 - 1)
+    assert svg.count(">noise<") == 2
+    eda_axis, bvp_axis, _ = svg.split(">seconds<")
+    last = [max(map(float, re.findall(r">(\d+)</text>", axis))) for axis in (eda_axis, bvp_axis)]
+    assert last == [7, 14]  # 8 and 16 seconds

@@ -16,8 +16,9 @@ from ecgjax.data.windows import Windows, describe_modality
 from ecgjax.evaluation import apply
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
-from ecgjax.evaluation.recognition import Recognition
+from ecgjax.evaluation.recognition import ByModality, Recognition
 from ecgjax.evaluation.traces import Attention, Reconstruction
+from ecgjax.tasks.base_versions import MakesVersions
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.program import Compiled
@@ -26,9 +27,11 @@ from ecgjax.training.state import State
 _SHOWN = 3  # windows in a figure
 _SCORED = 1000  # training windows that a pre-training is scored on where none are kept aside
 
+Told = tuple[dict[str, float], dict[str, np.ndarray]]  # what `evaluate` returns: scores, and predictions of windows
+
 
 def of_run(this: Run, state: State) -> dict[str, Any]:
-    """{"attention", "reconstruction", "recognised"} of windows kept aside, each None where the model has none."""
+    """{"attention", "reconstruction", "recognised", "by_modality"} of windows kept aside, None where there is none."""
     corpus, data = this.corpus, this.experiment.data
     gather = pipeline.make_gather(corpus.stores, corpus.eval_windows, data)
     ids = corpus.validation
@@ -38,13 +41,21 @@ def of_run(this: Run, state: State) -> dict[str, Any]:
     return _look(this.compiled, state, gather, ids, data.eval_batch_size, corpus.class_names, note)
 
 
-def of_evaluation(model: Model, stores: Sequence[Store], windows: Windows) -> dict[str, Any]:
-    """The same, of windows of people the model has not seen."""
+def of_evaluation(model: Model, stores: Sequence[Store], windows: Windows, told: Told) -> dict[str, Any]:
+    """The same, of windows of people the model has not seen.
+
+    Args:
+      told: scores and predictions of the windows; predictions of all of them if `tells_versions`.
+    """
     data = model.experiment.data
     gather = pipeline.make_gather(stores, windows, data)
     ids, names = np.arange(len(windows)), tuple(model.about["class_names"])
     note = "Windows of people it was not trained on."
-    return _look(model.compiled, model.state, gather, ids, data.eval_batch_size, names, note)
+    return _look(model.compiled, model.state, gather, ids, data.eval_batch_size, names, note, told)
+
+
+def tells_versions(compiled: Compiled) -> bool:
+    return isinstance(compiled.program.task, MakesVersions)
 
 
 def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> dict[str, Any]:
@@ -74,16 +85,21 @@ def _look(
     batch_size: int,
     class_names: Sequence[str],
     note: str,
+    told: Told | None = None,
 ) -> dict[str, Any]:
-    """A few of the windows `ids`; versions are told apart in all of them."""
+    """A few of the windows `ids`; versions are told apart in all of them, or have been in `told`."""
     few = spread(ids, _SHOWN)
     _, kept = evaluate(compiled, state, gather, few, batch_size, len(few))
     titles = _titles(gather.windows.take(few), class_names, kept.get("probability"))
-    told_apart = "version" in kept
+    versions: dict[str, Any] = {"recognised": None, "by_modality": None}
+    if tells_versions(compiled):
+        versions |= _versions(
+            compiled, gather, ids, told or evaluate(compiled, state, gather, ids, batch_size, len(ids))
+        )
     return {
         "attention": attention(compiled, state, gather, few, titles),
         "reconstruction": _reconstruction(kept, gather, note),
-        "recognised": recognised(compiled, state, gather, ids, batch_size) if told_apart else None,
+        **versions,
     }
 
 
@@ -120,21 +136,31 @@ def _reconstruction(kept: dict[str, np.ndarray], gather: Gather, note: str) -> R
     if "reconstruction" not in kept:
         return None
     signal_KT, said_KT = kept["target"][:, :, 0], kept["reconstruction"][:, :, 0]
-    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(gather), note)
+    return Reconstruction(signal_KT, kept["mask"], said_KT, _rate_hz(gather, next(iter(gather.samples))), note)
 
 
-def recognised(compiled: Compiled, state: State, gather: Gather, ids: np.ndarray, batch_size: int) -> Recognition:
+def _versions(compiled: Compiled, gather: Gather, ids: np.ndarray, told: Told) -> dict[str, Any]:
     """How versions of windows are told apart, and those of one window to look at."""
-    task = compiled.program.task
-    _, kept = evaluate(compiled, state, gather, ids, batch_size, len(ids))
-    shown = jax.jit(task.every_version)(jax.random.key(0), gather(ids[:1])["signals"])
-    return Recognition(
-        names=task.version_names,
-        version_N=kept["version"].ravel(),
-        probability_NV=kept["version_probability"].reshape(-1, len(task.version_names)),
-        gallery_VT=np.asarray(shown[next(iter(gather.samples))])[0, :, :, 0],
-        rate_hz=_rate_hz(gather),
-    )
+    task, (scores, kept) = compiled.program.task, told
+    said = {name.partition("/")[2]: kept[name] for name in kept if name.startswith("version_probability")}
+    there = {modality: ~np.isnan(said_NVH).any((1, 2)) for modality, said_NVH in said.items()}
+    whole = int(np.argmin(sum(~there_N for there_N in there.values())))  # the first window that lacks least
+    shown = jax.jit(task.every_version)(jax.random.key(0), gather(ids[whole : whole + 1])["signals"])
+
+    def of(modality: str, channel: str) -> Recognition:
+        return Recognition(
+            names=task.version_names,
+            version_N=kept["version"][there[modality]].ravel(),
+            probability_NV=said[modality][there[modality]].reshape(-1, len(task.version_names)),
+            gallery_VT=np.asarray(shown[channel])[0, :, :, 0],
+            rate_hz=_rate_hz(gather, channel),
+        )
+
+    if "" in said:  # one head a version, on all modalities
+        return {"recognised": of("", next(iter(gather.samples)))}
+    return {
+        "by_modality": ByModality({name: of(name, name) for name in said if there[name].any()}, scores["recognised"])
+    }
 
 
 def attention(
@@ -153,8 +179,9 @@ def attention(
     if not weights or weights[-1].shape[-1] < 2:
         return None
     signal_KT = next(iter(signals.values()))[:, :, 0]
-    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], _rate_hz(gather), tuple(titles))
+    rate_hz = _rate_hz(gather, next(iter(gather.samples)))
+    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], rate_hz, tuple(titles))
 
 
-def _rate_hz(gather: Gather) -> float:
-    return float(describe_modality(gather.stores, next(iter(gather.samples)))["rate_hz"])
+def _rate_hz(gather: Gather, modality: str) -> float:
+    return float(describe_modality(gather.stores, modality)["rate_hz"])

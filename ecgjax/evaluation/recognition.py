@@ -1,6 +1,7 @@
 """How well a model tells the versions of a window apart: scores of each head, confusions, and a gallery."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +27,19 @@ class Recognition:
     probability_NV: Float[np.ndarray, "N V"]
     gallery_VT: Float[np.ndarray, "V T"]
     rate_hz: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ByModality:
+    """What a task such as `tasks.modality_recognition` predicted.
+
+    Attributes:
+      heads: of each modality, of the signals there are; the probabilities of each signal add up to 1.
+      together: share of the versions of windows recognised by all their modalities together.
+    """
+
+    heads: dict[str, Recognition]
+    together: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,32 +92,36 @@ def _share_of_each(found: Recognition, said_NV: np.ndarray) -> np.ndarray:
     return is_NV.T.astype(float) @ said_NV / np.maximum(is_NV.sum(0), 1)[:, None]
 
 
-def confusion_figure(found: Recognition) -> str:
-    return figures.matrix(confusion(found), _names(found), "recognised", "surest head", "was")
+def confusion_figure(found: Recognition, name: str = "recognised", across: str = "surest head") -> str:
+    """`name` keeps it apart from other figures of the page; `across` says what the columns are."""
+    return figures.matrix(confusion(found), _names(found), name, across, "was")
 
 
 def said_yes_figure(found: Recognition) -> str:
     return figures.matrix(said_yes(found), _names(found), "said_yes", "head that said yes", "was")
 
 
-def gallery(found: Recognition) -> str:
-    """Every version of a window, the original behind it."""
-    time_s = np.arange(found.gallery_VT.shape[1]) / found.rate_hz
+def gallery(*shown: Recognition, titles: Sequence[str] = ()) -> str:
+    """Every version of a window, the original behind it; of several modalities one column each, under its title."""
+    num, names = len(shown[0].names), _names(shown[0])
     with svg.style():
-        num = len(found.names)
-        figure, axes = svg.new(8.8, 0.4 + 0.95 * num, nrows=num, sharex=True, sharey=True, squeeze=False)
-        for v, panel in enumerate(axes[:, 0]):
-            if v:
-                panel.plot(time_s, found.gallery_VT[0], color=FAINT, linewidth=0.8, alpha=0.55)
-            panel.plot(time_s, found.gallery_VT[v], color=MODEL, linewidth=1.0)
-            panel.set_title(_names(found)[v])
-            panel.margins(x=0)
-            panel.set_yticks([])
-            panel.spines["left"].set_visible(False)
-            if v < num - 1:
-                panel.spines["bottom"].set_visible(False)
-                panel.tick_params(axis="x", length=0)
-        axes[-1, 0].set_xlabel("seconds")
+        figure, axes = svg.new(
+            8.8, 0.4 + 0.95 * num, nrows=num, ncols=len(shown), sharex="col", sharey="col", squeeze=False
+        )
+        for column, found in enumerate(shown):
+            time_s = np.arange(found.gallery_VT.shape[1]) / found.rate_hz
+            for v, panel in enumerate(axes[:, column]):
+                if v:
+                    panel.plot(time_s, found.gallery_VT[0], color=FAINT, linewidth=0.8, alpha=0.55)
+                panel.plot(time_s, found.gallery_VT[v], color=MODEL, linewidth=1.0)
+                panel.set_title(f"{titles[column]}: {names[v]}" if titles and not v else names[v])
+                panel.margins(x=0)
+                panel.set_yticks([])
+                panel.spines["left"].set_visible(False)
+                if v < num - 1:
+                    panel.spines["bottom"].set_visible(False)
+                    panel.tick_params(axis="x", length=0)
+            axes[-1, column].set_xlabel("seconds")
         return svg.render(figure, "gallery")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ecgjax.data.staging import whole_file
 from ecgjax.evaluation import recognition, scoreboard, traces
 from ecgjax.evaluation.predictions import Predictions
-from ecgjax.evaluation.recognition import Recognition
+from ecgjax.evaluation.recognition import ByModality, Recognition
 from ecgjax.evaluation.svg import labelled
 from ecgjax.evaluation.tables import number
 from ecgjax.evaluation.traces import Attention, Reconstruction
@@ -38,6 +38,7 @@ def write_report(
     attention: Attention | None = None,
     sweep: tuple[str, Sequence[Sequence[str]]] | None = None,
     recognised: Recognition | None = None,
+    by_modality: ByModality | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Writes the report, whole or not at all; each section appears where its inputs exist.
@@ -52,7 +53,7 @@ def write_report(
       predictions: the model's first, then what it is compared with.
       reconstruction, attention: windows to look at.
       sweep: figure and table (its head first) of the cells of a sweep.
-      recognised: versions of windows, and what the model took them for.
+      recognised, by_modality: versions of windows, and what the model took them for, or each of its modalities did.
       notes: further warnings, one sentence each.
     """
     import jinja2
@@ -78,6 +79,7 @@ def write_report(
         and labelled(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
         sweep=sweep and {"plot": labelled(sweep[0], "Score by setting."), "head": sweep[1][0], "lines": sweep[1][1:]},
         recognised=recognised and _recognised(recognised),
+        by_modality=by_modality and _by_modality(by_modality),
         stores=[_store(manifest) for manifest in data],
         command=re.sub(r" (?='?--)", r" \\\n    ", run.get("command", "")),
         facts=[(key, value) for key, value in run.items() if key not in ("config", "command")],
@@ -136,4 +138,23 @@ def _recognised(found: Recognition) -> dict[str, Any]:
         "confusion": labelled(recognition.confusion_figure(found), "Confusion of true version and surest head."),
         "said_yes": labelled(recognition.said_yes_figure(found), "Share of each true version each head said yes to."),
         "gallery": labelled(recognition.gallery(found), told),
+    }
+
+
+def _by_modality(found: ByModality) -> dict[str, Any]:
+    heads = found.heads
+    names = next(iter(heads.values())).names
+    told = f"{len(names)} versions of a window in {', '.join(heads)}: {', '.join(names)}."
+    return {
+        "together": found.together,
+        "chance": 1 / len(names),
+        "rows": [(name, len(head.version_N), recognition.recognised(head)) for name, head in heads.items()],
+        "confusions": [
+            (
+                name,
+                labelled(recognition.confusion_figure(head, f"recognised_{name}", "taken for"), f"Confusion: {name}."),
+            )
+            for name, head in heads.items()
+        ],
+        "gallery": labelled(recognition.gallery(*heads.values(), titles=tuple(heads)), told),
     }

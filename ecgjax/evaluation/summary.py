@@ -124,7 +124,8 @@ def report_evaluation(
     The baselines are cross-validated over the people of these stores, so they know the stores and the model does not.
     """
     data = model.experiment.data
-    scores, kept = apply.run(model, stores, windows, keep=len(windows) if data.label.name else 0)
+    keeps = bool(data.label.name) or looks.tells_versions(model.compiled)
+    scores, kept = apply.run(model, stores, windows, keep=len(windows) if keeps else 0)
     told = f"{len(windows)} windows of {len(windows.subjects)} people"
     told += f" ({len(left_out)} people the model was trained or selected on left out)" if left_out else ""
     met = apply.met_without_labels(model, stores, windows)
@@ -138,7 +139,8 @@ def report_evaluation(
     if "probability" in kept:
         model_predictions = apply.as_predictions(model, stores, windows, kept["probability"])
         predictions = {MODEL: model_predictions} | _baselines_within(model, stores, windows)
-    rows, looked = tables.compare(predictions) if predictions else (), looks.of_evaluation(model, stores, windows)
+    rows = tables.compare(predictions) if predictions else ()
+    looked = looks.of_evaluation(model, stores, windows, (scores, kept))
 
     def write() -> None:
         with staging.disk_errors(folder):
