@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -130,6 +131,40 @@ def write_edf(
     path.write_bytes(text.encode("ascii").replace(b"?", b"\xff", 1) + np.concatenate(blocks, axis=1).tobytes())
 
 
+def write_e4(folder: Path, start: int, seconds: float, seed: int = 0, kinds: str = "EDA BVP TEMP ACC", tags=(),
+             tags_file: str = "tags.csv", end: str = "\n") -> dict:  # fmt: skip
+    """A session of an Empatica E4 as a folder, each number as the device writes it. Returns values for `Expected`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    eda, bvp = np.abs(wave(int(4 * seconds), seed=seed)) / 700 + 0.1, wave(int(64 * seconds), 90000, seed) / 100
+    temp, acc = 32 + wave(int(4 * seconds), 80, seed + 1) / 100, wave(int(96 * seconds), 127, seed).reshape(-1, 3)
+    eda[0] = 0  # in every file of the device
+    long = f"{start}.000000"
+    written = {  # values, their format, the rate and the start as the device writes them
+        "EDA": (eda[:, None], "%.6f", "4.000000", long), "BVP": (bvp[:, None], "%.2f", "64.000000", f"{start}.00"),
+        "TEMP": (temp[:, None], "%.2f", "4.000000", long), "ACC": (acc, "%d", "32.000000", long),
+    }  # fmt: skip
+    for kind in kinds.split():
+        values_TC, form, rate, begin = written[kind]
+        rows = [",".join(form % value for value in row) for row in values_TC]
+        head = [", ".join([text] * values_TC.shape[1]) for text in (begin, rate)]
+        (folder / f"{kind}.csv").write_bytes((end.join([*head, *rows]) + end).encode())
+    (folder / "HR.csv").write_text(f"{start + 10}.000000\n1.000000\n72.00\n")
+    (folder / "IBI.csv").write_text(f"{start}.000000, IBI\n12.5,0.812500\n")
+    (folder / "info.txt").write_text(".csv files in this archive are in the following format: ...\n")
+    (folder / tags_file).write_text("".join(f"{tag}\n" for tag in tags))
+    eda[0] = np.nan
+    values = {"EDA": (eda[:, None].round(6), 4.0, "uS", ("EDA",)), "BVP": (bvp[:, None], 64.0, "unknown", ("BVP",))}
+    values |= {"TEMP": (temp[:, None], 4.0, "degC", ("TEMP",)), "ACC": (acc / 64, 32.0, "g", ("x", "y", "z"))}
+    return {kind.lower(): values[kind] for kind in kinds.split()}
+
+
+def write_zip(path: Path, folder: Path, inside: str = "") -> None:
+    """The files of a folder, below the folder `inside` of the archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, inside + file.name)
+
+
 def wave(num: int, size: int = 900, seed: int = 0) -> np.ndarray:
     """Whole numbers that look like nothing else: a sine and noise, within +-size."""
     noise = np.random.default_rng(seed).uniform(-1, 1, num)
@@ -191,10 +226,21 @@ def _synthetic(folder: Path) -> Corpus:
     return Corpus({"num_subjects": 2, "trials_per_subject": 3, "trial_s": 8.0}, found)
 
 
+def _empatica(folder: Path) -> Corpus:
+    scratch = folder.parent / "unpacked"
+    found = {"p1/a": Expected("p1", write_e4(folder / "p1" / "a", 1644226061, 12.5, end="\r\n"))}
+    for seed, key in enumerate(("p1/b.zip", "p2/1644226061_A0123B.ZIP"), start=1):
+        found[key] = Expected(key[:2], write_e4(scratch / str(seed), 1644300000 + seed, 11.0, seed))
+        (folder / key).parent.mkdir(exist_ok=True)
+        write_zip(folder / key, scratch / str(seed), inside=("", "SX_E4_Data/")[seed - 1])
+    return Corpus({"root": str(folder), "subject": r"^(p\d)/"}, found, "p1/b.zip")
+
+
 CORPORA: dict[str, Callable[[Path], Corpus]] = {
     "csv": _csv,
     "edf": _edf,
     "eegmat": _eegmat,
+    "empatica": _empatica,
     "synthetic": _synthetic,
     "wfdb": _wfdb,
 }
