@@ -236,11 +236,27 @@ def _empatica(folder: Path) -> Corpus:
     return Corpus({"root": str(folder), "subject": r"^(p\d)/"}, found, "p1/b.zip")
 
 
+def _stress_predict(folder: Path) -> Corpus:
+    """S01 is not in the table of labels; tasks are 6 s long, every 6 s, from 15 s."""
+    found, rows = {}, ["Participant,HR,respr,Time(sec),Label"]
+    for number, kinds in enumerate(("EDA BVP TEMP", "EDA BVP TEMP ACC", "EDA BVP TEMP", "ACC"), start=1):
+        key, start = f"S{number:02d}", 1644226000 + 90000 * number
+        tags = [start + 15 + 6 * i for i in range(7)]
+        place = folder / "Raw_data" / key
+        found[key] = Expected(key, write_e4(place, start, 57.5, number, kinds, tags, f"tags_{key}.csv"))
+        labelled = range(9, 57) if number > 1 else ()
+        rows += [f"{number},,12.1,{start + i},{int(15 <= i < 51 and (i - 15) // 6 % 2 == 0)}" for i in labelled]
+    (folder / "Processed_data").mkdir()
+    (folder / "Processed_data" / "Improved_All_Combined_hr_rsp_binary.csv").write_text("\n".join(rows) + "\n")
+    return Corpus({"root": str(folder)}, found, "Raw_data/S04/ACC.csv")
+
+
 CORPORA: dict[str, Callable[[Path], Corpus]] = {
     "csv": _csv,
     "edf": _edf,
     "eegmat": _eegmat,
     "empatica": _empatica,
+    "stress_predict": _stress_predict,
     "synthetic": _synthetic,
     "wfdb": _wfdb,
 }
