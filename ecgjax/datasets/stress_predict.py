@@ -133,7 +133,7 @@ def _tasks(stress: list[Label], events: list[str]) -> list[Label]:
 
 def _compare(stress: list[Label], session: Session) -> list[str]:
     """What tags and labels say of each other."""
-    early = [not session.holds(at_s) and session.holds(at_s + _HALF_DAY_S) for at_s in session.tags_s]
+    early = [session.holds(at_s + _HALF_DAY_S) for at_s in session.tags_s]
     tags_s = [at_s + _HALF_DAY_S * is_early for at_s, is_early in zip(session.tags_s, early, strict=True)]
     borders_s = [at_s for label in stress if label.value == 1 for at_s in (label.start_s, label.stop_s)]
     lonely = [at_s for at_s in borders_s if not any(abs(at_s - tag_s) <= _NEAR_S for tag_s in tags_s)]
