@@ -63,7 +63,7 @@ def test_dropout_on_attention_weights_acts_in_training_only():
     assert (out[0] != out[2]).any()
     np.testing.assert_allclose(dropping.apply(variables, x, False), plain.apply(variables, x, True), atol=1e-6)
     many = [draw(jax.random.key(k)) for k in range(300)]
-    np.testing.assert_allclose(np.mean(many, 0), plain.apply(variables, x, False), atol=0.15)
+    np.testing.assert_allclose(np.mean(many, 0), plain.apply(variables, x, False), atol=0.2)
 
 
 @pytest.mark.parametrize("order", base.NormOrder)

@@ -84,9 +84,14 @@ class Dropout(nn.Module):
 
 def drop(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
     """What `Dropout` does in training."""
-    dropped = round(256 * rate)
     words = jax.random.bits(key, (*x.shape[:-1], -(-x.shape[-1] // 4)), jnp.uint32)
     byte = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:-1], -1)[..., : x.shape[-1]]
+    return drop_below(byte, x, rate)
+
+
+def drop_below(byte: jax.Array, x: jax.Array, rate: float) -> jax.Array:
+    """Zeroes where a byte of chance is below 256 times the rate, and scales the rest."""
+    dropped = round(256 * rate)
     return jnp.where(byte < dropped, 0, x * (256 / (256 - dropped))).astype(x.dtype)
 
 
