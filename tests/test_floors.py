@@ -35,12 +35,18 @@ FLOORS = {
     "ecgjax.evaluation.protocols": 6,
     "ecgjax.evaluation.summary": 6,
     "ecgjax.evaluation.sweeps": 6,
+    "ecgjax.interop": 5,
     "ecgjax.training": 4,
     "ecgjax.evaluation": 4,
     "ecgjax": 0,
 }
 PLUG_INS = ("ecgjax.datasets", "ecgjax.models", "ecgjax.tasks")
-NUMPY_ONLY = ("ecgjax.signals", "ecgjax.datasets", "ecgjax.data")
+NUMPY_ONLY = (
+    "ecgjax.signals",
+    "ecgjax.datasets",
+    "ecgjax.data",
+    *(f"ecgjax.interop.{name}" for name in ("pickles", "torch_zip", "mapping", "wer_ssl")),
+)
 # Files that may be longer than a reader likes, each with its reason.
 LONG_FILES: dict[str, str] = {}
 
