@@ -47,17 +47,20 @@ _DISK_REMEDY = {
 
 
 def define_config_flag(
-    help_text: str = "config file, FILE.py or FILE.py:VARIANT, or the folder of a run", from_flag: str = ""
+    help_text: str = "config file, FILE.py or FILE.py:VARIANT, or the folder of a run",
+    from_flag: str = "",
+    default: str = "",
 ) -> flags.FlagHolder:
     """Defines --config; every field of the dataclass it yields is a flag too (`--config.model.num_layers=4`).
 
     Args:
       help_text: for --help.
       from_flag: another flag, whose value stands for --config where that is not given.
+      default: what stands for it where neither is.
     """
     holder = config_flags.DEFINE_config_file("config", help_string=help_text)
-    flags.FLAGS["config"].parser = overrides.ConfigFile("config", from_flag)
-    if not from_flag:
+    flags.FLAGS["config"].parser = overrides.ConfigFile("config", from_flag, default)
+    if not (from_flag or default):
         flags.mark_flag_as_required("config")
     return holder
 
@@ -71,7 +74,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Raises a UserError that names the first of these that exists, unless they may be replaced."""
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise UserError(f"{there[0]}: exists. Choose another --out, or pass --overwrite to replace it.")
+        raise UserError(f"{there[0]}: exists. Choose another place, or pass --overwrite to replace it.")
 
 
 def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:
@@ -79,7 +82,7 @@ def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:
     if {"--help", "-help", "-h", "--helpshort"} & set(sys.argv[1:]):
         print(_help_text())
         sys.exit(0)
-    _take_config_from_other_flag()
+    _take_config_from_elsewhere()
     try:
         app.run(lambda argv: _call(main, _positional(argv[1:], arguments)), flags_parser=_parse)
     except UserError as error:
@@ -122,16 +125,16 @@ def _positional(values: Sequence[str], names: Sequence[str]) -> Sequence[str]:
     return values
 
 
-def _take_config_from_other_flag() -> None:
+def _take_config_from_elsewhere() -> None:
     """ml_collections reads overrides only after a --config on the command line, so it is put there."""
-    source = flags.FLAGS["config"].parser.from_flag if "config" in flags.FLAGS else ""
-    if source:
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--config", nargs="?")
-        parser.add_argument(f"--{source}", nargs="?")
-        given = vars(parser.parse_known_args()[0])
-        if given[source] and not given["config"]:
-            sys.argv.insert(1, f"--config={given[source]}")
+    parser = flags.FLAGS["config"].parser if "config" in flags.FLAGS else None
+    if parser and (parser.from_flag or parser.default):
+        words = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        words.add_argument("--config", nargs="?")
+        words.add_argument(f"--{parser.from_flag or 'none'}", nargs="?", dest="source")
+        given = words.parse_known_args()[0]
+        if not given.config and (elsewhere := given.source or parser.default):
+            sys.argv.insert(1, f"--config={elsewhere}")
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:

@@ -155,6 +155,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "sources": dict(zip(stores, extra["stores"].values(), strict=True)),
         "label": describe_label(experiment["data"].pop("label"), extra["label"]),
         "init_from": describe_origin(experiment["init_from"]),
+        "imported": extra.get("origin", {}),
         "preprocess": across(extra["preprocess"]),
         "config": flatten(experiment),
     }

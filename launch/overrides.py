@@ -70,8 +70,8 @@ def _where(error: Exception, path: Path) -> str:
 class ConfigFile(flags.ArgumentParser):
     """The parser behind --config: loads the file and checks the name of every override on the command line."""
 
-    def __init__(self, flag_name: str, from_flag: str = ""):
-        self._flag_name, self.from_flag = flag_name, from_flag
+    def __init__(self, flag_name: str, from_flag: str = "", default: str = ""):
+        self._flag_name, self.from_flag, self.default = flag_name, from_flag, default
 
     def parse(self, argument: str) -> Any:
         config = load_config(argument)

@@ -18,7 +18,7 @@ from ecgjax.evaluation.predictions import Predictions
 from ecgjax.training import checkpoint, inherit
 from ecgjax.training import mesh as meshes
 from ecgjax.training.evaluate import evaluate
-from ecgjax.training.program import Compiled, compile_program
+from ecgjax.training.program import Compiled, compile_for
 from ecgjax.training.state import State
 
 
@@ -55,14 +55,7 @@ def load(path: Path, experiment: Experiment) -> Model:
     """
     config.check(experiment)
     about = checkpoint.describe(path)["extra"]
-    signals = {
-        name: np.zeros((1, round(experiment.data.window_s * m["rate_hz"]), len(m["channels"])), np.float32)
-        for name, m in about["modalities"].items()
-    }
-    one = np.zeros(1, np.int32)
-    compiled = compile_program(
-        experiment, {"signals": signals, "label": one, "window": one, "weight": np.ones(1, np.float32)}
-    )
+    compiled = compile_for(experiment, about["modalities"])
     meshes.check_batch_size(experiment.data.eval_batch_size, compiled.mesh, "data.eval_batch_size")
     roots = {"params": compiled.abstract.params, "model_state": compiled.abstract.model_state}
     found = checkpoint.restore(path, roots, model=plain.to_dict(experiment)["model"]).state

@@ -1,7 +1,7 @@
 """The compiled functions of an experiment. Runs that differ in data and length alone (folds, seeds) share them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -55,6 +55,17 @@ def compile_program(experiment: Experiment, batch: Batch) -> Compiled:
             del _compiled[next(iter(_compiled))]
         _compiled[key] = _compile(experiment, batch)
     return _compiled[key]
+
+
+def compile_for(experiment: Experiment, modalities: Mapping[str, Mapping[str, Any]]) -> Compiled:
+    """The same for windows of these modalities, told as a checkpoint does."""
+    signals = {
+        name: np.zeros((1, round(experiment.data.window_s * m["rate_hz"]), len(m["channels"])), np.float32)
+        for name, m in modalities.items()
+    }
+    one = np.zeros(1, np.int32)
+    batch = {"signals": signals, "label": one, "window": one, "weight": np.ones(1, np.float32)}
+    return compile_program(experiment, batch)
 
 
 def _compile(experiment: Experiment, batch: Batch) -> Compiled:
