@@ -134,7 +134,8 @@ def _in_turn(
     several windows a turn.
     """
     batch, _, heads, _ = query_BLHK.shape
-    together = math.gcd(batch, jax.device_count() * (1 if jax.default_backend() == "cpu" else 16))
+    at_most = jax.device_count() * (1 if jax.default_backend() == "cpu" else 16)
+    together = math.gcd(batch, at_most) if isinstance(batch, int) else 1  # exported for batches of any size
     seen_BSH = None if seen_BS is None else jnp.broadcast_to(seen_BS[..., None], (*seen_BS.shape, heads))
     rng_B1H = None if rng_BH is None else rng_BH[:, None]
 

@@ -188,7 +188,7 @@ def max_pool(x_BTD: Float[Array, "B T D"], window: int, stride: int) -> Float[Ar
     gradient. Of equal samples the first has the gradient, as in TensorFlow and PyTorch.
     """
     strides = (x_BTD.shape[1] - window) // stride + window // stride
-    x_BLSD = x_BTD[:, : strides * stride].reshape(len(x_BTD), strides, stride, -1)
+    x_BLSD = x_BTD[:, : strides * stride].reshape(x_BTD.shape[0], strides, stride, -1)
     top_BLD = functools.reduce(larger, (x_BLSD[:, :, i] for i in range(stride)))
     covered = 1
     while covered < window // stride:

@@ -114,7 +114,7 @@ class TcnTransformer(nn.Module):
         ends = [sum(part.shape[1] for part in tokens[: i + 1]) for i in range(len(tokens))]
         means = [part_BLD.mean(1) for part_BLD in jnp.split(x_BLD, ends[:-1], axis=1)]
         by_modality = {m: jnp.zeros_like(means[0]) for m in c.modalities}
-        by_modality |= {m: jnp.where(known_BM[:, i, None], means[i], 0) for i, m in enumerate(names)}
+        by_modality |= {m: jnp.where(known_BM[:, i, None], means[i], 0.0) for i, m in enumerate(names)}
         return base.Encoded(x_BLD, jnp.concatenate(list(by_modality.values()), axis=-1), by_modality)
 
 

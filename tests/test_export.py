@@ -1,0 +1,138 @@
+"""Models for other programs: the same numbers, and nothing of ecgjax needed to get them."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import test_models_contract as contract
+from flax import traverse_util
+
+from ecgjax.config import Data, Experiment
+from ecgjax.interop import export
+from ecgjax.tasks import classification
+from ecgjax.training import state
+from ecgjax.training.state import Program
+
+WINDOW_S = 1.0
+
+
+def modalities(name: str) -> tuple[str, ...]:
+    model = contract.config(name)
+    return getattr(model, "modalities", ()) or (model.modality,)
+
+
+def experiment(name: str) -> Experiment:
+    data = Data(modalities=modalities(name), window_s=WINDOW_S)
+    return Experiment(task=classification.Config(hidden=(8,)), model=contract.config(name), data=data)
+
+
+def told(name: str) -> dict:
+    """What a checkpoint says of itself, as far as an export reads it."""
+    rows = {m: {"rate_hz": float(contract.RATES_HZ[m]), "channels": ["I"]} for m in modalities(name)}
+    return {"config": {}, "modalities": rows, "preprocess": {}, "class_names": ["calm", "tense"], "commits": []}
+
+
+def windows(name: str, batch: int) -> dict[str, np.ndarray]:
+    return {m: contract.windows(batch, round(WINDOW_S), seed=batch)[m] for m in modalities(name)}
+
+
+@functools.cache
+def trained(name: str):
+    """(program, params, model_state), all parameters and statistics moved from where they begin."""
+    task = classification.Config(hidden=(8,)).make()
+    program = Program(contract.config(name).make(), task.head(), task)
+    variables = jax.jit(functools.partial(state.init_variables, program))(jax.random.key(0), windows(name, 1))
+    rng = np.random.default_rng(0)
+    return program, *jax.tree.map(
+        lambda x: np.asarray(x + 0.05 * rng.standard_normal(x.shape), np.float32), jax.device_get(variables)
+    )
+
+
+@functools.cache
+def outputs(name: str, batch: int) -> dict[str, np.ndarray]:
+    return jax.device_get(jax.jit(export.forward(*trained(name)))(windows(name, batch)))
+
+
+OUTSIDE = """
+import sys
+import jax
+import numpy as np
+from jax import export
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        model = export.deserialize(file.read())
+    assert set(model.platforms) == {"cpu", "cuda", "tpu"}
+    for batch in (1, 5):
+        with np.load(f"{path}.{batch}.npz") as given:
+            np.savez(f"{path}.{batch}.out.npz", **model.call({name: given[name] for name in given}))
+assert not [name for name in sys.modules if name.split(".")[0] in ("ecgjax", "flax")]
+"""
+
+
+@pytest.fixture(scope="module")
+def called_outside(tmp_path_factory):
+    """The outputs of every model, for 1 and 5 windows, of a process that has no ecgjax."""
+    folder = tmp_path_factory.mktemp("stablehlo")
+    for name in contract.NAMES:
+        shapes = export.inputs(experiment(name), told(name), 0)
+        export.write_stablehlo(folder / name, export.forward(*trained(name)), shapes, {"window_s": "1.0"})
+        for batch in (1, 5):
+            np.savez(folder / f"{name}.{batch}.npz", **windows(name, batch))
+    command = [sys.executable, "-c", OUTSIDE, *(str(folder / name) for name in contract.NAMES)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("name", contract.NAMES)
+def test_stablehlo_gives_the_same_outputs_elsewhere(called_outside, name, batch):
+    found, expected = np.load(called_outside / f"{name}.{batch}.out.npz"), outputs(name, batch)
+    assert set(found) == set(expected) == {"pooled", "probability"}
+    assert found["probability"].shape == (batch, 2)
+    for output, values in expected.items():
+        np.testing.assert_allclose(found[output], values, atol=5e-6 * np.abs(values).max())
+    assert json.loads((called_outside / f"{name}.json").read_text()) == {"window_s": 1.0}
+
+
+def test_the_batch_can_be_fixed(tmp_path):
+    shapes = export.inputs(experiment("conv"), told("conv"), 5)
+    export.write_stablehlo(tmp_path / "model", export.forward(*trained("conv")), shapes, {})
+    (signal,) = jax.export.deserialize((tmp_path / "model").read_bytes()).in_avals
+    assert signal.shape == (5, 128, 1)
+
+
+@pytest.mark.parametrize("name", contract.NAMES)
+def test_onnx_runtime_gives_the_same_outputs(tmp_path, name):
+    pytest.importorskip("jax2onnx", reason="an extra: pip install 'ecgjax[onnx]'")
+    import onnxruntime
+
+    shapes, about = export.inputs(experiment(name), told(name), 0), export.about(experiment(name), told(name))
+    export.write_onnx(tmp_path / "model.onnx", export.forward(*trained(name)), shapes, about)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for batch in (1, 5):
+        found = session.run(["pooled", "probability"], windows(name, batch))
+        for values, output in zip(found, ("pooled", "probability"), strict=True):
+            expected = outputs(name, batch)[output]
+            np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == ["calm", "tense"]
+
+
+@pytest.mark.parametrize("name", contract.NAMES)
+def test_safetensors_hold_every_array_under_its_name_in_the_checkpoint(tmp_path, name):
+    pytest.importorskip("safetensors", reason="an extra: pip install 'ecgjax[export]'")
+    from safetensors import safe_open
+
+    _, params, model_state = trained(name)
+    about = export.about(experiment(name), told(name))
+    export.write_safetensors(tmp_path / "model.safetensors", params, model_state, about)
+    expected = traverse_util.flatten_dict({"params": params, "model_state": model_state}, sep="/")
+    with safe_open(tmp_path / "model.safetensors", "numpy") as file:
+        assert set(file.keys()) == set(expected)
+        for key, values in expected.items():
+            np.testing.assert_array_equal(file.get_tensor(key), values)
+        assert json.loads(file.metadata()["window_s"]) == WINDOW_S and file.metadata().keys() == about.keys()
