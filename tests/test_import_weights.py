@@ -8,12 +8,24 @@ from ecgjax.interop import mapping, wer_ssl
 from ecgjax.interop.mapping import Row, Table
 
 SMALL = Table(
-    rows=(Row("net.{n}.weight", (2, 6), "params/layer_{n}/kernel", (1, 0)), Row("net.{n}.bias", (2,), "params/b_{n}")),
+    rows=(
+        Row("net.{n}.weight", (2, 6), "params/layer_{n}/kernel", (1, 0)),
+        Row("net.{n}.bias", (2,), "params/b_{n}"),
+        Row("conv", (2, 3, 4), "params/conv", (2, 0, 1)),
+        Row("table", (3, 4), "params/table"),
+    ),
     holes={"n": {"1": "a", "2": "b"}},
     copies=(("twin.{n}.bias", "net.{n}.bias"),),
     left_over=(r"old\..*",),
 )
-OURS = {"params/layer_a/kernel": (3, 2, 2), "params/layer_b/kernel": (6, 2), "params/b_a": (2,), "params/b_b": (1, 2)}
+OURS = {
+    "params/layer_a/kernel": (3, 2, 2),
+    "params/layer_b/kernel": (6, 2),
+    "params/b_a": (2,),
+    "params/b_b": (1, 2),
+    "params/conv": (4, 2, 3),
+    "params/table": (2, 6),
+}
 
 
 def theirs(table: Table = SMALL, seed: int = 0) -> dict[str, np.ndarray]:
@@ -30,6 +42,8 @@ def test_arrays_go_where_the_table_says():
     assert {array.dtype for array in found.values()} == {np.dtype("float32")}
     np.testing.assert_allclose(found["params/layer_b/kernel"], given["net.2.weight"].T, rtol=1e-6)
     np.testing.assert_allclose(found["params/layer_a/kernel"][1, 0], given["net.1.weight"][:, 2], rtol=1e-6)
+    np.testing.assert_allclose(found["params/conv"][3, 1, 2], given["conv"][1, 2, 3], rtol=1e-6)
+    np.testing.assert_allclose(found["params/table"].ravel(), given["table"].ravel(), rtol=1e-6)
     np.testing.assert_allclose(found["params/b_b"][0], given["net.2.bias"], rtol=1e-6)
 
 

@@ -96,10 +96,8 @@ def convert(
     wrong = [name for name in {**sizes, **wanted} if sizes.get(name) != math.prod(wanted.get(name, (-1,)))]
     if wrong:
         raise UserError(f"the config's model is not the one in {path}: {_list(wrong)} differ. Set its fields back.")
-    return {
-        row.ours: np.transpose(theirs[row.theirs], row.axes or None).reshape(wanted[row.ours]).astype(np.float32)
-        for row in rows
-    }
+    permuted = {row.ours: np.transpose(theirs[row.theirs], row.axes or range(len(row.shape))) for row in rows}
+    return {name: array.reshape(wanted[name]).astype(np.float32) for name, array in permuted.items()}
 
 
 def _check_theirs(
