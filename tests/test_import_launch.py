@@ -9,14 +9,15 @@ import pytest
 import test_import_weights
 import torch_files
 
+from configs import prepare_stress_predict
 from ecgjax import plain
 from ecgjax.config import Experiment
+from ecgjax.data.prepare import Preparation, prepare
+from ecgjax.data.store import open_store
 from ecgjax.evaluation import apply
 from ecgjax.interop import wer_ssl
 from ecgjax.training import checkpoint, inherit, loop
-from tests import tiny
-
-pytest.importorskip("configs.wu2023_pretrain")
+from tests import modalities, tiny
 
 
 def call(run_module, file, folder, *more):
@@ -88,16 +89,31 @@ def test_the_run_says_of_itself_what_a_trained_one_does(imported, tmp_path):
     assert plain.to_dict(plain.from_dict(Experiment, about["extra"]["config"])) == about["extra"]["config"]
 
 
-def test_the_encoder_starts_another_run(imported):
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("import") / "store"
+    steps = prepare_stress_predict.get_config("wu2023").preprocess
+    prepare(Preparation(modalities.Wrist(num_people=2), steps, workers=1), folder)
+    return folder
+
+
+def test_the_encoder_starts_another_run(imported, store):
     run, _ = imported
     experiment = apply.read_experiment(run)
     experiment.data.eval_batch_size, experiment.init_from = jax.device_count(), str(run)
     model = apply.load(run, experiment)
-    found = inherit.read_encoder(experiment, model.compiled.abstract, [])
+    found = inherit.read_encoder(experiment, model.compiled.abstract, [open_store(store)])
     for ours, theirs in zip(
         *(jax.tree.leaves(p) for p in (found["params"], model.state.params["encoder"])), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_it_is_evaluated_on_windows_prepared_as_the_paper_s(imported, store, run_module, tmp_path):
+    flags = (f"--config.data.store={store}", "--config.data.eval_batch_size=2", f"--out={tmp_path / 'out'}")
+    done = run_module("launch.evaluate", f"--checkpoint={imported[0]}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 def test_inspect_tells_where_it_comes_from(imported, run_module):
