@@ -2,8 +2,10 @@
 
 import functools
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,6 +14,7 @@ import test_models_contract as contract
 from flax import traverse_util
 
 from ecgjax.config import Data, Experiment
+from ecgjax.errors import UserError
 from ecgjax.interop import export
 from ecgjax.tasks import classification
 from ecgjax.training import state
@@ -76,6 +79,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("ecgjax", "fl
 @pytest.fixture(scope="module")
 def called_outside(tmp_path_factory):
     """The outputs of every model, for 1 and 5 windows, of a process that has no ecgjax."""
+    pytest.importorskip("flatbuffers", reason="an extra: pip install 'ecgjax[export]'")
     folder = tmp_path_factory.mktemp("stablehlo")
     for name in contract.NAMES:
         shapes = export.inputs(experiment(name), told(name), 0)
@@ -100,20 +104,37 @@ def test_stablehlo_gives_the_same_outputs_elsewhere(called_outside, name, batch)
 
 
 def test_the_batch_can_be_fixed(tmp_path):
+    pytest.importorskip("flatbuffers", reason="an extra: pip install 'ecgjax[export]'")
     shapes = export.inputs(experiment("conv"), told("conv"), 5)
     export.write_stablehlo(tmp_path / "model", export.forward(*trained("conv")), shapes, {})
     (signal,) = jax.export.deserialize((tmp_path / "model").read_bytes()).in_avals
     assert signal.shape == (5, 128, 1)
 
 
+def convert_all(folder: Path) -> None:
+    for name in contract.NAMES:
+        shapes, about = export.inputs(experiment(name), told(name), 0), export.about(experiment(name), told(name))
+        export.write_onnx(folder / f"{name}.onnx", export.forward(*trained(name)), shapes, about)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """Every model in ONNX. In a process of its own: jax2onnx leaves functions of its own in JAX."""
+    pytest.importorskip("onnxruntime", reason="an extra: pip install 'ecgjax[onnx]'")
+    folder = tmp_path_factory.mktemp("onnx")
+    code = f"import pathlib, test_export; test_export.convert_all(pathlib.Path({str(folder)!r}))"
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(here.parent), str(here)))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.parametrize("name", contract.NAMES)
-def test_onnx_runtime_gives_the_same_outputs(tmp_path, name):
-    pytest.importorskip("jax2onnx", reason="an extra: pip install 'ecgjax[onnx]'")
+def test_onnx_runtime_gives_the_same_outputs(converted, name):
     import onnxruntime
 
-    shapes, about = export.inputs(experiment(name), told(name), 0), export.about(experiment(name), told(name))
-    export.write_onnx(tmp_path / "model.onnx", export.forward(*trained(name)), shapes, about)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(converted / f"{name}.onnx")
     for batch in (1, 5):
         found = session.run(["pooled", "probability"], windows(name, batch))
         for values, output in zip(found, ("pooled", "probability"), strict=True):
@@ -136,3 +157,16 @@ def test_safetensors_hold_every_array_under_its_name_in_the_checkpoint(tmp_path,
         for key, values in expected.items():
             np.testing.assert_array_equal(file.get_tensor(key), values)
         assert json.loads(file.metadata()["window_s"]) == WINDOW_S and file.metadata().keys() == about.keys()
+
+
+def test_what_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
+    for module, extra in (("safetensors", "export"), ("flatbuffers", "export"), ("jax2onnx", "onnx")):
+        for name in (module, "safetensors.numpy"):
+            monkeypatch.setitem(sys.modules, name, None)
+        shapes, call = export.inputs(experiment("conv"), told("conv"), 1), export.forward(*trained("conv"))
+        with pytest.raises(UserError, match=rf"{module}.* is not installed. Run: pip install 'ecgjax\[{extra}\]'"):
+            if module == "safetensors":
+                export.write_safetensors(tmp_path / "file", {}, {}, {})
+            else:
+                (export.write_onnx if extra == "onnx" else export.write_stablehlo)(tmp_path / "file", call, shapes, {})
+        assert not list(tmp_path.iterdir())

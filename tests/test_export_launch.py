@@ -17,7 +17,7 @@ from ecgjax.signals.preprocess import Config as Preprocess
 from ecgjax.tasks import classification
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
-NEEDS = {"safetensors": "safetensors", "stablehlo": "jax", "onnx": "jax2onnx"}
+NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers", "onnx": "jax2onnx"}
 FORMATS = [
     pytest.param(name, marks=pytest.mark.skipif(not importlib.util.find_spec(needs), reason=f"{needs} is an extra"))
     for name, needs in NEEDS.items()

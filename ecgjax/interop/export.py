@@ -91,8 +91,9 @@ def write_stablehlo(
     """`function` with its weights, as `jax.export.deserialize` reads it; what it wants to be fed goes into PATH.json.
 
     Raises:
-      UserError: a file cannot be written.
+      UserError: flatbuffers is not installed, or a file cannot be written.
     """
+    _needs("flatbuffers", "export")
     exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(dict(shapes))
     with whole_file(path, "wb") as file:
         file.write(exported.serialize())
@@ -108,6 +109,8 @@ def write_onnx(
     path: Path, function: Callable[[Signals], Any], shapes: Mapping[str, jax.ShapeDtypeStruct], told: Mapping[str, str]
 ) -> None:
     """`function` with its weights, run once by ONNX Runtime and compared before the file gets its name.
+
+    Call it last in a process: jax2onnx leaves functions of its own in JAX, and some of them can do less.
 
     Raises:
       UserError: jax2onnx is not installed, its file gives other outputs, or it cannot be written.
