@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Initializer
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float
 
 from ecgjax.models.base import EPSILON, Activation, Dropout, NormOrder, drop_below
 
 _SHORT = 256  # tokens: up to here the weights of a CPU's windows fit its cache, and nothing is to be saved
+_KEPT = "attention"
 _NEVER = -1e30  # the logit of a token that is not to be seen; finite, so that a window that sees none makes no NaN
 
 
@@ -96,7 +98,9 @@ def _attend_forward(
 
     scaled_BLHK = query_BLHK * query_BLHK.shape[-1] ** -0.5
     mixed_BLHK, log_sum_BLH = _in_turn(one, scaled_BLHK, key_BSHK, value_BSHK, seen_BS, rng_BH)
-    mixed_BLHK = mixed_BLHK.astype(query_BLHK.dtype)
+    # By this name `remat` keeps them, and attention is not done again.
+    mixed_BLHK = checkpoint_name(mixed_BLHK.astype(query_BLHK.dtype), _KEPT)
+    log_sum_BLH = checkpoint_name(log_sum_BLH, _KEPT)
     return mixed_BLHK, (scaled_BLHK, key_BSHK, value_BSHK, seen_BS, rng_BH, mixed_BLHK, log_sum_BLH)
 
 
@@ -130,32 +134,45 @@ def _in_turn(
 ) -> Any:
     """Maps `one` over windows and heads of (B, L, H, ...) arrays, in float32 or wider; what is None stays it.
 
-    Devices that share the batch take turns together, so that no window has to leave its own. An accelerator takes
-    several windows a turn.
+    Each turn cuts its part and writes its result in place: no array is copied in another order. Devices that share the
+    batch take turns together, so that no window has to leave its own. An accelerator takes several windows a turn.
     """
     batch, _, heads, _ = query_BLHK.shape
     at_most = jax.device_count() * (1 if jax.default_backend() == "cpu" else 16)
     together = math.gcd(batch, at_most) if isinstance(batch, int) else 1  # exported for batches of any size
     seen_BSH = None if seen_BS is None else jnp.broadcast_to(seen_BS[..., None], (*seen_BS.shape, heads))
     rng_B1H = None if rng_BH is None else rng_BH[:, None]
+    arrays = (query_BLHK, key_BSHK, value_BSHK, seen_BSH, rng_B1H, *others_BLH)
+    arrays = jax.tree.map(lambda x_BLH: x_BLH.reshape(together, -1, *x_BLH.shape[1:]), arrays)
 
-    def split(x_BLH: jax.Array) -> jax.Array:
-        x_BHL = x_BLH.swapaxes(1, 2)
-        if jnp.issubdtype(x_BHL.dtype, jnp.inexact):
-            x_BHL = x_BHL.astype(jnp.promote_types(x_BHL.dtype, jnp.float32))
-        return x_BHL.reshape(together, -1, *x_BHL.shape[2:]).swapaxes(0, 1)
-
-    def join(x: jax.Array) -> jax.Array:
-        return x.swapaxes(0, 1).reshape(batch, heads, *x.shape[2:]).swapaxes(1, 2)
-
-    def turn(xs: Any) -> Any:
+    def do(number: jax.Array) -> Any:
+        xs = jax.tree.map(lambda x: _part(x, number // heads, number % heads), arrays)
         if together > 1:
             return jax.vmap(one)(*xs)
         # XLA copies for an axis of one, left to vmap
         return jax.tree.map(lambda y: y[None], one(*jax.tree.map(lambda x: x[0], xs)))
 
-    arrays = (query_BLHK, key_BSHK, value_BSHK, seen_BSH, rng_B1H, *others_BLH)
-    return jax.tree.map(join, jax.lax.map(turn, jax.tree.map(split, arrays)))
+    def turn(number: jax.Array, done: Any) -> Any:
+        def put(all_GNLH: jax.Array, y_GL: jax.Array) -> jax.Array:
+            place = (0, number // heads, 0, number % heads, *(0,) * (y_GL.ndim - 2))
+            return jax.lax.dynamic_update_slice(all_GNLH, y_GL[:, None, :, None], place)
+
+        return jax.tree.map(put, done, do(number))
+
+    shapes, per_group = jax.eval_shape(do, jnp.int32(0)), batch // together
+    done = jax.tree.map(lambda y: jnp.zeros((together, per_group, y.shape[1], heads, *y.shape[2:]), y.dtype), shapes)
+    done = jax.lax.fori_loop(0, per_group * heads, turn, done)
+    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), done)
+
+
+def _part(x_GNLH: jax.Array, window: jax.Array, head: jax.Array) -> jax.Array:
+    """One head of one window of each group, (G, L, ...)."""
+    groups, _, length, _, *rest = x_GNLH.shape
+    place, sizes = (0, window, 0, head, *(0,) * len(rest)), (groups, 1, length, 1, *rest)
+    x_GL = jax.lax.dynamic_slice(x_GNLH, place, sizes).reshape(groups, length, *rest)
+    if jnp.issubdtype(x_GL.dtype, jnp.inexact):
+        return x_GL.astype(jnp.promote_types(x_GL.dtype, jnp.float32))
+    return x_GL
 
 
 def attention_weights(
@@ -206,6 +223,12 @@ class Attention(nn.Module):
         dropping = (self.dropout, self.make_rng("dropout")) if train and self.dropout else ()
         mixed_BLHK = attend(query_BLHK, key_BLHK, value_BLHK, seen_BL, *dropping)
         return over_tokens(dense(width, axis=(-2, -1), kernel_init=self.kernel_init, name="out"), mixed_BLHK)
+
+
+def remat(module: type[nn.Module]) -> type[nn.Module]:
+    """A module called as (x, train, ...) that makes all but attention again in the backward pass: less memory."""
+    policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
+    return nn.remat(module, static_argnums=(2,), policy=policy)
 
 
 class TransformerLayer(nn.Module):
