@@ -12,7 +12,8 @@ import pytest
 from ecgjax import config
 from ecgjax.data.pipeline import Gather
 from ecgjax.data.store import open_store
-from ecgjax.evaluation import apply, looks, recognition, summary
+from ecgjax.evaluation import apply, looks, recognition, report, summary
+from ecgjax.models import tcn_transformer
 from ecgjax.tasks.modality_recognition import Config
 from ecgjax.training import loop, mesh, optim
 from ecgjax.training.evaluate import evaluate
@@ -119,3 +120,18 @@ def test_an_evaluation_goes_through_the_windows_once(run, tmp_path, monkeypatch)
     scores = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{100 * scores['recognised']:.1f} %</b>" in page and f"<td>{scores['accuracy/bvp']:.3f}</td>" in page
+
+
+def test_the_report_shows_what_modalities_see_of_each_other(tmp_path):
+    small = tcn_transformer.Config(channels=(4, 4), width=8, num_heads=2, hidden=8)
+    experiment = modalities.experiment(modalities.make_store(tmp_path / "store"), Config())
+    experiment.model, experiment.data.window_s = small, 4.0
+    this = loop.set_up(experiment, tmp_path / "run")
+    found = looks.attention(this.compiled, this.compiled.init(KEY), this.eval_gather, np.arange(3), "abc")
+    assert found["attention"] is None
+    assert found["sharing"].names == ("eda", "bvp", "temp")
+    np.testing.assert_allclose(found["sharing"].even_M, np.array([16, 256, 16]) / 288)
+    np.testing.assert_allclose(found["sharing"].share_MM.sum(1), 1, rtol=1e-5)
+    report.write_report(tmp_path / "report.html", title="shared", run={}, sharing=found["sharing"])
+    page = (tmp_path / "report.html").read_text()
+    assert "What the modalities see of each other" in page and "eda 6 %, bvp 89 %, temp 6 %" in page

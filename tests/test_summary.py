@@ -198,7 +198,7 @@ def test_attention_is_that_of_cls_over_the_tokens(pretrained):
     ids = looks.spread(this.corpus.validation, 3)
 
     def look():
-        return looks.attention(this.compiled, state, this.eval_gather, ids, "abc")
+        return looks.attention(this.compiled, state, this.eval_gather, ids, "abc")["attention"]
 
     found = look()
     assert found.weight_KHL.shape == (3, 2, 20) and found.signal_KT.shape == (3, 1280)  # 64 samples a token

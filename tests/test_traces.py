@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from ecgjax.evaluation.traces import trace_png
+from ecgjax.evaluation.traces import share, trace_png
 
 
 @pytest.mark.parametrize("told", [{}, {"unit": "z-score", "title": "night.edf", "signal_start_s": 0.0}])
@@ -27,3 +27,13 @@ def test_trace_is_a_png_whatever_the_length(tmp_path, seconds, num_classes):
     trace_png(tmp_path / "trace.png", signal_T, 20.0, start_s_N, 5.0, probability_NC, names, unit="mV")
     assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")
     assert [f.name for f in tmp_path.iterdir()] == ["trace.png"]
+
+
+def test_attention_shared_between_modalities_is_the_mean_over_their_tokens():
+    rng = np.random.default_rng(0)
+    weight_KHLL = rng.dirichlet(np.ones(6), size=(2, 3, 6))
+    found = share(weight_KHLL, ("eda", "bvp", "temp"), (1, 3, 2))
+    np.testing.assert_allclose(found.share_MM.sum(1), 1)
+    np.testing.assert_allclose(found.even_M, [1 / 6, 1 / 2, 1 / 3])
+    np.testing.assert_allclose(found.share_MM[1, 2], weight_KHLL[:, :, 1:4, 4:].sum(-1).mean())
+    np.testing.assert_allclose(found.share_MM[2, 0], weight_KHLL[:, :, 4:, 0].mean())

@@ -17,7 +17,7 @@ from ecgjax.evaluation import apply
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
 from ecgjax.evaluation.recognition import ByModality, Recognition
-from ecgjax.evaluation.traces import Attention, Reconstruction
+from ecgjax.evaluation.traces import Attention, Reconstruction, share
 from ecgjax.tasks.base_versions import MakesVersions
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
@@ -59,10 +59,10 @@ def tells_versions(compiled: Compiled) -> bool:
 
 
 def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> dict[str, Any]:
-    """{"attention", "reconstruction"} of windows that fold 0 was tested on.
+    """{"attention", "sharing", "reconstruction"} of windows that fold 0 was tested on.
 
-    The attention is that of the fold's best checkpoint in `folder`; the reconstruction that of the run in `init_from`,
-    before fine-tuning. Each is None where the model has none.
+    The attention, over time or shared between modalities, is that of the fold's best checkpoint in `folder`; the
+    reconstruction that of the run in `init_from`, before fine-tuning. Each is None where the model has none.
     """
     corpus, experiment = found.corpus, config.fold_of(experiment, 0)
     tested = found.predictions[MODEL].select(found.predictions[MODEL].fold_N == 0)  # in the order of corpus.test
@@ -72,7 +72,7 @@ def of_fold_0(experiment: Experiment, found: CrossValidation, folder: Path) -> d
     gather = pipeline.make_gather(corpus.stores, corpus.eval_windows, experiment.data)
     titles = _titles(gather.windows.take(ids), corpus.class_names, tested.probability_NC[rows])
     return {
-        "attention": attention(model.compiled, model.state, gather, ids, titles),
+        **attention(model.compiled, model.state, gather, ids, titles),
         "reconstruction": _of_pretraining(experiment, gather, ids) if experiment.init_from else None,
     }
 
@@ -97,7 +97,7 @@ def _look(
             compiled, gather, ids, told or evaluate(compiled, state, gather, ids, batch_size, len(ids))
         )
     return {
-        "attention": attention(compiled, state, gather, few, titles),
+        **attention(compiled, state, gather, few, titles),
         "reconstruction": _reconstruction(kept, gather, note),
         **versions,
     }
@@ -165,22 +165,32 @@ def _versions(compiled: Compiled, gather: Gather, ids: np.ndarray, told: Told) -
 
 def attention(
     compiled: Compiled, state: State, gather: Gather, ids: np.ndarray, titles: Sequence[str]
-) -> Attention | None:
-    """What CLS looks at in the last layer; None for an encoder that sows no attention weights."""
+) -> dict[str, Any]:
+    """In the last layer, {"attention": what CLS looks at, or "sharing": what the modalities see of each other}.
+
+    Both are None for an encoder that sows no attention weights.
+    """
     encoder, signals = compiled.program.encoder, gather(ids)["signals"]
+    found: dict[str, Any] = {"attention": None, "sharing": None}
 
     @jax.jit
     def look(params: Any, model_state: Any, signals: Any) -> Any:
         variables = {"params": params["encoder"], **model_state["encoder"]}
         return encoder.apply(variables, signals, train=False, mutable=["intermediates"])[1]
 
-    sown = jax.tree_util.tree_leaves_with_path(look(state.params, state.model_state, signals))
-    weights = [leaf for keys, leaf in sown if "attention" in jax.tree_util.keystr(keys) and leaf.ndim == 4]
+    sown = look(state.params, state.model_state, signals)
+    leaves = jax.tree_util.tree_leaves_with_path(sown)
+    weights = [leaf for keys, leaf in leaves if "attention" in jax.tree_util.keystr(keys) and leaf.ndim == 4]
     if not weights or weights[-1].shape[-1] < 2:
-        return None
+        return found
+    weight_KHLL = np.asarray(weights[-1])
+    if read := [m for m in getattr(getattr(encoder, "config", None), "modalities", ()) if m in signals]:
+        tokens = [sown["intermediates"][f"{m}_tokens"][0].shape[1] for m in read]
+        whole_K = np.all([np.isfinite(signals[m]).all((1, 2)) for m in read], axis=0)
+        return found | {"sharing": share(weight_KHLL[whole_K], read, tokens) if whole_K.any() else None}
     signal_KT = next(iter(signals.values()))[:, :, 0]
     rate_hz = _rate_hz(gather, next(iter(gather.samples)))
-    return Attention(signal_KT, np.asarray(weights[-1])[:, :, 0, 1:], rate_hz, tuple(titles))
+    return found | {"attention": Attention(signal_KT, weight_KHLL[:, :, 0, 1:], rate_hz, tuple(titles))}
 
 
 def _rate_hz(gather: Gather, modality: str) -> float:

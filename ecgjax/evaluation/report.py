@@ -7,12 +7,12 @@ from importlib import resources
 from typing import Any
 
 from ecgjax.data.staging import whole_file
-from ecgjax.evaluation import recognition, scoreboard, traces
+from ecgjax.evaluation import figures, recognition, scoreboard, traces
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.recognition import ByModality, Recognition
 from ecgjax.evaluation.svg import labelled
 from ecgjax.evaluation.tables import number
-from ecgjax.evaluation.traces import Attention, Reconstruction
+from ecgjax.evaluation.traces import Attention, Reconstruction, Sharing
 
 _HEADLINES = (  # (metric, what it is called, which of its values is best, how it is written), the most telling first
     (
@@ -36,6 +36,7 @@ def write_report(
     predictions: Mapping[str, Predictions] | None = None,
     reconstruction: Reconstruction | None = None,
     attention: Attention | None = None,
+    sharing: Sharing | None = None,
     sweep: tuple[str, Sequence[Sequence[str]]] | None = None,
     recognised: Recognition | None = None,
     by_modality: ByModality | None = None,
@@ -52,6 +53,7 @@ def write_report(
       curves: metrics by step, as `traces.learning_curves` wants them.
       predictions: the model's first, then what it is compared with.
       reconstruction, attention: windows to look at.
+      sharing: what modalities see of each other.
       sweep: figure and table (its head first) of the cells of a sweep.
       recognised, by_modality: versions of windows, and what the model took them for, or each of its modalities did.
       notes: further warnings, one sentence each.
@@ -77,6 +79,12 @@ def write_report(
         | {"note": reconstruction.note},
         attention=attention
         and labelled(traces.attention(attention), "Signals, and below each the attention of the CLS token over time."),
+        sharing=sharing
+        and labelled(
+            figures.matrix(sharing.share_MM, sharing.names, "sharing", "looked at", "by"),
+            "Share of attention from the tokens of each modality to those of each.",
+        )
+        | {"even": ", ".join(f"{n} {100 * x:.0f} %" for n, x in zip(sharing.names, sharing.even_M, strict=True))},
         sweep=sweep and {"plot": labelled(sweep[0], "Score by setting."), "head": sweep[1][0], "lines": sweep[1][1:]},
         recognised=recognised and _recognised(recognised),
         by_modality=by_modality and _by_modality(by_modality),

@@ -107,6 +107,29 @@ def reconstructions(shown: Reconstruction) -> str:
         return svg.render(figure, "reconstruction")
 
 
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """What the tokens of each modality see of the others.
+
+    Attributes:
+      names: of the modalities.
+      share_MM: [from, to], the mean share of attention; rows sum to 1.
+      even_M: what it would be if every token saw all alike.
+    """
+
+    names: tuple[str, ...]
+    share_MM: np.ndarray
+    even_M: np.ndarray
+
+
+def share(weight_KHLL: np.ndarray, names: Sequence[str], tokens: Sequence[int]) -> Sharing:
+    """The mean over K windows, H heads, and the tokens of a modality, which stand side by side, `tokens` of each."""
+    ends = np.cumsum(tokens)
+    to_KHLM = np.add.reduceat(weight_KHLL, ends - tokens, axis=-1)
+    share_MM = np.array([part.mean((0, 1, 2)) for part in np.split(to_KHLM, ends[:-1], axis=2)])
+    return Sharing(tuple(names), share_MM, np.asarray(tokens) / ends[-1])
+
+
 def attention(shown: Attention) -> str:
     """Signals, and below each where its CLS token looks: the mean over heads, filled; single heads as thin lines."""
     num, length = shown.signal_KT.shape

@@ -58,7 +58,7 @@ class Config:
     max_tokens: int = 4096  # rows of the table of learned positions, CLS included; ours
     pooling: Pooling = Pooling.CLS  # unverified
     dtype: base.Precision = base.Precision.FLOAT32  # ours
-    remat: bool = False  # recompute each layer in the backward pass: less memory, a third more time
+    remat: bool = False  # make layers, but for their attention, again in the backward pass: less memory, more time
 
     # Learned positions have a shape, which is compared; others have no table.
     may_differ = ("dropout", "attention_dropout", "max_tokens", "pooling", "dtype", "remat")
@@ -108,11 +108,8 @@ class ConvTransformer(nn.Module):
         cls_B1D = jnp.broadcast_to(cls_D.astype(dtype), (x_BLD.shape[0], 1, c.width))
         x_BLD = drop(self.add_positions(jnp.concatenate([cls_B1D, x_BLD], axis=1)), train)
 
-        Layer = (
-            nn.remat(base_transformer.TransformerLayer, static_argnums=(2,))
-            if c.remat
-            else base_transformer.TransformerLayer
-        )
+        Layer = base_transformer.TransformerLayer
+        Layer = base_transformer.remat(Layer) if c.remat else Layer
         for i in range(c.num_layers):
             layer = Layer(
                 c.num_heads,
