@@ -15,25 +15,12 @@ borders of tasks, 152 are within half a second of a tag; the six without one (4 
 
 from ecgjax.data.prepare import Preparation
 from ecgjax.datasets import stress_predict
-from ecgjax.signals import preprocess
-from ecgjax.signals.moments import Normalise
+from ecgjax.signals import published
 
 VARIANTS = ("wu2023",)
 
 
 def get_config(variant: str = "") -> Preparation:
     if variant == "wu2023":
-        return Preparation(stress_predict.Config(modalities=("eda", "bvp", "temp")), _wu2023())
+        return Preparation(stress_predict.Config(modalities=("eda", "bvp", "temp")), published.wu2023())
     return Preparation(stress_predict.Config())
-
-
-def _wu2023() -> preprocess.Config:
-    """The rate is of the released code, the normalisation what its weights work with best; the filter is unknown.
-
-    The gate is ours, as by default.
-    """
-    steps = preprocess.Config()
-    for modality in (steps.eda, steps.bvp, steps.temp):
-        modality.resample_hz, modality.low_hz, modality.high_hz = 4.0, 0.0, 0.0
-        modality.normalise = Normalise.RECORDING
-    return steps

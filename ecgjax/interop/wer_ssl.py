@@ -3,15 +3,13 @@
 Names and shapes are those of the two released files. What the network was fed is not told with them: see `fed`.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ecgjax.errors import DataError
 from ecgjax.interop.mapping import Row, Table
-from ecgjax.signals import preprocess
-from ecgjax.signals.moments import Normalise
+from ecgjax.signals import preprocess, published
 
 _TCN, _LAYER = "model_fusion.tcn{m}.network", "model_fusion.transformer_encoder.layers.0"
 _OUR_TCN, _OUR_LAYER = "params/encoder/tcn_{m}", "params/encoder/layer_0"
@@ -78,15 +76,18 @@ def arrays(saved: Any, path: str | Path) -> Any:
 
 
 def fed() -> tuple[dict[str, dict[str, Any]], dict[str, preprocess.Steps]]:
-    """(modalities, preprocess), as a checkpoint tells them: all at 4 Hz, each recording z-scored, no filter.
+    """(modalities, preprocess), as a checkpoint tells them, of `published.wu2023`.
 
-    Fed raw units, or windows z-scored one by one, the released weights recognise fewer distortions. The rate is that of
-    the authors' code. Their filters are unknown; a resampler's own is all there is here.
+    Fed raw units, or windows z-scored one by one, the released weights recognise fewer distortions.
     """
-    rule, defaults = Normalise.RECORDING, preprocess.Config().steps()
+    steps = {name: every for name, every in published.wu2023().steps().items() if name in _UNITS}
     modalities = {
-        name: {"rate_hz": 4.0, "unit": unit, "channels": [name.upper()], "normalise": rule.name}
+        name: {
+            "rate_hz": steps[name].resample_hz,
+            "unit": unit,
+            "channels": [name.upper()],
+            "normalise": steps[name].normalise.name,
+        }
         for name, unit in _UNITS.items()
     }
-    changes = {"resample_hz": 4.0, "low_hz": 0.0, "high_hz": 0.0, "normalise": rule}
-    return modalities, {name: dataclasses.replace(defaults[name], **changes) for name in _UNITS}
+    return modalities, {name: steps[name] for name in _UNITS}
