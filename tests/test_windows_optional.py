@@ -7,6 +7,7 @@ import pytest
 
 from ecgjax import config
 from ecgjax.config import Data, Experiment
+from ecgjax.data import intervals
 from ecgjax.data.corpus import check_store
 from ecgjax.data.pipeline import make_gather
 from ecgjax.data.windows import find_again, find_windows, recording_digests, subjects_among
@@ -50,8 +51,8 @@ def test_where_all_are_optional_a_window_has_one_at_least():
     store.index["eda/span_start_s"][:], store.index["eda/span_stop_s"][:] = [20.0, 44.0], [45.0, 60.0]
     windows = find([store], optional=("eda", "bvp"))
     assert windows.start_s[windows.recording == 0].tolist() == [0, 10, 20, 30, 40, 50]
-    assert windows.start_s[windows.recording == 1].tolist() == [45]  # the grid begins with the sensor that came first
-    assert having(windows, "eda") == [(0, 20.0), (0, 30.0), (1, 45.0)]
+    assert windows.start_s[windows.recording == 1].tolist() == [44]  # the grid begins again after no sensor was good
+    assert having(windows, "eda") == [(0, 20.0), (0, 30.0), (1, 44.0)]
 
 
 def test_all_optional_windows_start_with_the_first_good_signal():
@@ -59,6 +60,44 @@ def test_all_optional_windows_start_with_the_first_good_signal():
     store.index["eda/span_start_s"][:], store.index["eda/span_stop_s"][:] = [7.5, 44.0], [45.0, 60.0]
     store.index["bvp/span_start_s"][0] = 12.0
     assert find([store], optional=("eda", "bvp")).start_s[0] == 7.5
+
+
+@pytest.mark.parametrize(
+    ("begins_s", "stops_s", "expected"),
+    [
+        ((0.5, 1.0), (59.5, 59.0), [1, 11, 21, 31, 41, 49]),  # each sensor waits for the other
+        ((0.0, 1.5), (60.0, 58.5), [0, 10, 20, 30, 40, 50]),  # but not for over a second, a tenth of a window
+        ((20.0, 20.5), (30.5, 30.0), [20, 20.5]),  # nor where no window would be left
+    ],
+)
+def test_windows_that_reach_the_ends_leave_out_where_sensors_start_and_stop_nearly_together(
+    begins_s, stops_s, expected
+):
+    store = memory_store(subjects=1, rates_hz=RATES_HZ)
+    for modality, begin_s, stop_s in zip(RATES_HZ, begins_s, stops_s, strict=True):
+        store.index[f"{modality}/span_start_s"][:], store.index[f"{modality}/span_stop_s"][:] = begin_s, stop_s
+    data = Data(modalities=("eda", "bvp"), optional=("eda", "bvp"))
+    windows = find_windows([store], data, 10.0, reach_ends=True)
+    assert windows.start_s.tolist() == expected
+    if expected[0] == 1:
+        assert all((rows >= 0).all() for rows in windows.rows.values())
+
+
+def test_stretches_of_any_sensor_are_joined_within_a_recording_only():
+    sets = [
+        (np.array([0, 0, 1]), np.array([0.0, 5.0, 2.0]), np.array([3.0, 8.0, 4.0])),
+        (np.array([0, 0, 1]), np.array([3.0, 9.0, 0.0]), np.array([4.0, 10.0, 5.0])),
+    ]
+    stretches = [column.tolist() for column in intervals.union(sets)]
+    assert stretches == [[0, 0, 0, 1], [0, 5, 9, 0], [4, 8, 10, 5]]
+
+
+def test_a_store_with_none_of_the_modalities_is_refused():
+    other = memory_store(name="heart", rates_hz={"ecg": 16.0})
+    with pytest.raises(UserError, match="heart has none of eda, bvp"):
+        find([store_with_gaps(), other], optional=("eda", "bvp"))
+    with pytest.raises(UserError, match="heart has none of eda, bvp"):
+        find([other], optional=("eda", "bvp"))
 
 
 def test_what_a_window_lacks_is_nan_and_nothing_else_is():
@@ -97,9 +136,14 @@ def test_recordings_that_lack_a_modality_are_not_copies_of_each_other():
 def test_a_store_may_lack_what_is_optional_for_a_model():
     whole, bare = memory_store(rates_hz=RATES_HZ), memory_store(rates_hz={"eda": 4.0})
     about = {part: whole.manifest[part] for part in ("modalities", "preprocess")}
+    about["config"] = {"model": {"modalities": ["eda", "bvp"]}}
     check_store(bare, about, RATES_HZ, optional=("bvp",))
-    with pytest.raises(UserError, match="reads bvp, which this store does not hold"):
+    remedy = "Prepare one that does. Or let windows lack it: --config.data.optional=eda,bvp."
+    with pytest.raises(UserError, match=f"reads bvp, which this store does not hold. {remedy}$"):
         check_store(bare, about, RATES_HZ, optional=("eda",))
+    for store, model in ((bare, {"modality": "bvp"}), (memory_store(rates_hz={"ecg": 16.0}), about["config"]["model"])):
+        with pytest.raises(UserError, match=r"which this store does not hold. Prepare one that does.$"):
+            check_store(store, about | {"config": {"model": model}}, ["bvp"])
 
 
 @pytest.mark.parametrize(

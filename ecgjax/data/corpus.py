@@ -199,7 +199,12 @@ def check_store(
         if given is None and name in optional:
             continue
         if given is None:
-            raise UserError(f"{store.path}: {model} reads {name}, which this store does not hold.")
+            others = store.manifest["modalities"].keys() & set(about["config"]["model"].get("modalities", ()))
+            without = f" Or let windows lack it: --config.data.optional={','.join((*optional, name))}."
+            raise UserError(
+                f"{store.path}: {model} reads {name}, which this store does not hold. Prepare one that does."
+                + without * bool(others)
+            )
         if len(given["channels"]) != len(trained["channels"]):
             raise UserError(
                 f"{store.path}: {name} has {len(given['channels'])} channels, {model} was trained with "

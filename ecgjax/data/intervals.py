@@ -42,14 +42,30 @@ def greatest(
     return found
 
 
-def hulls(sets: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each recording the interval from the first start to the last stop in any of the sets."""
-    recording, start_s, stop_s = (np.concatenate(column) for column in zip(*sets, strict=True))
-    which, at = np.unique(recording, return_inverse=True)
-    first_s, last_s = np.full(len(which), np.inf), np.full(len(which), -np.inf)
-    np.minimum.at(first_s, at, start_s)
-    np.maximum.at(last_s, at, stop_s)
-    return which, first_s, last_s
+def union(
+    sets: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], window_s: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stretches of each recording that lie in intervals of any of the sets; those that touch are one.
+
+    With `window_s`, a stretch starts later and stops earlier, each by at most a tenth of it (ours), so as to leave out
+    where sensors that start or stop together nearly do not quite; unless less than `window_s` would be left.
+    """
+    of, start_s, stop_s = (np.concatenate(column) for column in zip(*sets, strict=True))
+    change = np.repeat([1, -1], len(of))
+    recording, time_s = np.concatenate([of, of]), np.concatenate([start_s, stop_s])
+    order = np.lexsort((-change, time_s, recording))  # at equal times, starts come before ends
+    depth = np.cumsum(change[order])
+    opens, closes = (depth == 1) & (change[order] == 1), depth == 0
+    recording, first_s, last_s = recording[order][opens], time_s[order][opens], time_s[order][closes]
+    if window_s:
+        which = containing((recording, first_s, last_s), of, start_s)
+        late, early = (gap_s <= window_s / 10 for gap_s in (start_s - first_s[which], last_s[which] - stop_s))
+        inner = first_s.copy(), last_s.copy()
+        np.maximum.at(inner[0], which[late], start_s[late])
+        np.minimum.at(inner[1], which[early], stop_s[early])
+        fits = inner[1] - inner[0] >= window_s - EPSILON_S
+        first_s, last_s = np.where(fits, inner[0], first_s), np.where(fits, inner[1], last_s)
+    return recording, first_s, last_s
 
 
 def inside(

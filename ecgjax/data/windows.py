@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgjax import config, plain
 from ecgjax.config import Borders
-from ecgjax.data.intervals import EPSILON_S, containing, greatest, hulls, inside, intersect, mean_over
+from ecgjax.data.intervals import EPSILON_S, containing, greatest, inside, intersect, mean_over, union
 from ecgjax.data.store import Store
 from ecgjax.errors import UserError, did_you_mean
 from ecgjax.signals.preprocess import Steps
@@ -78,7 +78,7 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
     every `stride_s`. A window never crosses a dropped span, nor the border of a label unless `data.label.borders` lets
     it. With `reach_ends`, where a stretch goes on after the last of these, one more window ends with it: it overlaps,
     and leaves nothing uncovered. Spans of modalities in `data.optional` bound no window: those they do not hold whole
-    go without (where all are optional, windows start with the recording's first good span).
+    go without. Where all are optional, windows lie where at least one is good: in `intervals.union`.
 
     Raises:
       UserError: a modality or label is missing, rates or channels differ between stores, a window or the stride is
@@ -146,6 +146,8 @@ def _check_modalities(stores: Sequence[Store], data: config.Data) -> None:
                         f"data.store: {store.path} was prepared with {modality}.{field}={there}, {have[0].path} with "
                         f"{here}. Prepare them alike: --config.preprocess.{modality}.{field}=..."
                     )
+    if bare := [store for store in stores if not store.signals.keys() & set(data.modalities)]:
+        raise UserError(f"data.modalities: {bare[0].path} has none of {', '.join(data.modalities)}.")
     for store in stores[1:] if data.label.name else ():
         said = [s.manifest["labels"].get(data.label.name) for s in (stores[0], store)]
         if None not in said and (changes := plain.diff(*said)):
@@ -218,7 +220,8 @@ def find_again(stores: Sequence[Store], windows: Windows, others: Sequence[Store
 def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float, reach_ends: bool) -> Windows:
     index = store.index
     spans = {m: _spans(store, m) for m in data.modalities if m in store.signals}
-    required = [spans[m] for m in data.modalities if m not in data.optional] or [hulls(spans.values())]
+    required = [spans[m] for m in data.modalities if m not in data.optional]
+    required = required or [union(spans.values(), reach_ends * data.window_s)]
     labels = _label_intervals(store, data.label.name) if data.label.name else None
     within = labels and data.label.borders is Borders.WITHIN
     recording, start_s, stop_s = intersect([*required, labels[:3]] if within else required)
