@@ -4,10 +4,12 @@
     python -m launch.predict --checkpoint=WORKDIR --input=FILE --channels=V5 --out=FILE.csv
     python -m launch.predict --checkpoint=WORKDIR --input=trace.csv --rate_hz=256 --out=FILE.csv
 
-Opens WFDB (.hea, .dat, or a folder of them), EDF and BDF, and text (.csv, .tsv, .txt; --rate_hz unless the file tells
-its rate). Says which channel it read, in which unit and at which rate. The signal is prepared as the model's training
-signals were. Windows follow each other by --stride_s; one more ends with each good stretch, where there is a rest.
-Dropped seconds are told; they have no rows. A folder gives one CSV, and a picture a recording.
+Opens WFDB (.hea, .dat, or a folder of them), EDF and BDF, sessions of Empatica's E4 (a folder with EDA.csv and others,
+or its .zip), and text (.csv, .tsv, .txt; --rate_hz unless the file tells its rate). Says which channel it read, in
+which unit and at which rate. The signal is prepared as the model's training signals were. Windows follow each other by
+--stride_s; one more ends with each good stretch, where there is a rest. Dropped seconds are told; they have no rows.
+A model of several signals does without those that a recording, or a part of it, lacks, as long as it has one.
+A folder gives one CSV, and a picture a recording.
 """
 
 import contextlib
@@ -45,6 +47,8 @@ def main() -> None:
     mesh.start(distributed=False)
     checkpoint = Path(CHECKPOINT.value)
     experiment = apply.read_experiment(checkpoint)
+    if several := getattr(experiment.model, "modalities", ()):  # it does without some of them
+        experiment.data.modalities = experiment.data.optional = several
     with own_flags():
         dataset = reader(Path(INPUT.value), experiment.data.modalities)
         pictures = check_out(Path(OUT.value), dataset.make().keys())
@@ -54,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         with own_flags():
             store = prepare_one(checkpoint, dataset, Path(scratch) / "store", experiment.data)
-        print(tell(store))
+        print(tell(store, experiment.data))
         model = apply.load(checkpoint, experiment)
         predict(model, store, STRIDE_S.value or experiment.data.window_s, pictures)
 
@@ -109,8 +113,11 @@ def prepare_one(checkpoint: Path, dataset, folder: Path, data):
     steps = plain.from_dict(preprocess.Config, about["preprocess"])
     manifest = prepare.prepare(prepare.Preparation(dataset=dataset, preprocess=steps, workers=1), folder, strict=True)
     store = open_store(folder)
-    for modality, trained in about["modalities"].items():
-        given = manifest["modalities"].get(modality, {"channels": [], "rate_hz": trained["rate_hz"]})
+    for modality in data.modalities:
+        trained, given = about["modalities"][modality], manifest["modalities"].get(modality)
+        if given is None and modality in data.optional:
+            continue
+        given = given or {"channels": [], "rate_hz": trained["rate_hz"]}
         if len(given["channels"]) != len(trained["channels"]) or given["rate_hz"] != trained["rate_hz"]:
             fed = f"{modality} of {len(trained['channels'])} channel(s) at {trained['rate_hz']:g} Hz"
             raise UserError(
@@ -118,37 +125,71 @@ def prepare_one(checkpoint: Path, dataset, folder: Path, data):
                 f"{given['rate_hz']:g} Hz. Name as many with --channels, or give a recording like those it was "
                 "trained on: python -m launch.inspect."
             )
-        longest_s = float((store.index[f"{modality}/span_stop_s"] - store.index[f"{modality}/span_start_s"]).max())
-        if longest_s < data.window_s - 1e-6:
-            dropped = ", ".join(f"{s:.0f} s {why}" for why, s in manifest["dropped"].get(modality, {}).items())
+    longest_s = {modality: longest_stretch_s(store, modality) for modality in data.modalities}
+    needed = [m for m in data.modalities if m not in data.optional] or [max(longest_s, key=longest_s.get)]
+    for modality in needed:
+        if longest_s[modality] < data.window_s - 1e-6:
             raise UserError(
                 f"--input={INPUT.value}: the model reads windows of {data.window_s:g} s, and the longest good stretch "
-                f"of {modality} is {longest_s:.1f} s (dropped: {dropped or 'nothing'}). Give a longer recording."
+                f"of {modality} is {longest_s[modality]:.1f} s (dropped: {dropped(store, modality) or 'nothing'}). "
+                "Give a longer recording."
             )
     return store
 
 
+def longest_stretch_s(store, modality: str) -> float:
+    """Of good signal; 0 where there is none."""
+    if modality not in store.signals:
+        return 0.0
+    return float((store.index[f"{modality}/span_stop_s"] - store.index[f"{modality}/span_start_s"]).max())
+
+
+def dropped(store, modality: str) -> str:
+    return ", ".join(f"{s:.0f} s {why}" for why, s in store.manifest["dropped"].get(modality, {}).items())
+
+
 def reader(path: Path, modalities: Sequence[str]):
     """The config of the reader for a file, by its ending, or for a folder."""
-    from ecgjax.datasets import csv, edf, wfdb
+    from ecgjax.datasets import base_empatica, csv, edf, wfdb
     from ecgjax.errors import UserError
 
     if not path.exists() and not path.with_suffix(".hea").exists():
         raise UserError(f"--input={path}: no such file.")
     asked = {"modalities": tuple(modalities), "channels": channels(modalities)}
     if path.is_dir():  # which may have a dot in its name, as 1.0.0
-        if not any(path.rglob("*.hea")):
-            raise UserError(f"--input={path}: a folder is read as WFDB records, and holds none. Name one file.")
-        return wfdb.Config(root=str(path), **asked)
+        if any(path.rglob("*.hea")):
+            return wfdb.Config(root=str(path), **asked)
+        if any(re.fullmatch(base_empatica.FILES, file.name.lower()) for file in path.rglob("*")):
+            return wristband(path, modalities)
+        raise UserError(
+            f"--input={path}: a folder holds WFDB records or E4 sessions, and here is neither. Name a file."
+        )
     match path.suffix.lower():
         case ".edf" | ".bdf":
             return edf.Config(root=str(path), **asked)
         case ".csv" | ".tsv" | ".txt":
             return csv.Config(root=str(path), rate_hz=RATE_HZ.value, **asked)
+        case ".zip":
+            return wristband(path, modalities)
         case ".hea" | ".dat" | "":
             return wfdb.Config(root=str(path.with_suffix("")), **asked)
         case other:
-            raise UserError(f"--input={path}: no reader for {other}. Give .hea, .dat, .edf, .bdf, .csv, .tsv or .txt.")
+            known = ".hea, .dat, .edf, .bdf, .csv, .tsv, .txt or .zip"
+            raise UserError(f"--input={path}: no reader for {other}. Give {known}.")
+
+
+def wristband(path: Path, modalities: Sequence[str]):
+    """The config of the reader for E4 sessions, whose channels go without saying."""
+    from ecgjax.datasets import base_empatica, empatica
+    from ecgjax.errors import UserError
+
+    there = tuple(modality for modality in modalities if modality in base_empatica.MODALITIES)
+    if not there:
+        told = f"the model reads {', '.join(modalities)}, and an E4 records {', '.join(base_empatica.MODALITIES)}"
+        raise UserError(f"--input={path}: {told}. Give a recording of what it reads.")
+    if CHANNELS.value:
+        raise UserError(f"--channels={','.join(CHANNELS.value)}: an E4 session has none to choose. Leave it out.")
+    return empatica.Config(root=str(path), modalities=there)
 
 
 def channels(modalities: Sequence[str]):
@@ -167,8 +208,8 @@ def channels(modalities: Sequence[str]):
     return Channels(**found)
 
 
-def tell(store) -> str:
-    """Which channels were read, and what was met on the way."""
+def tell(store, data) -> str:
+    """Which channels were read, what was met on the way, and what the model has to do without."""
     lines, events = [], dict(store.manifest["events"])
     for modality, about in store.manifest["modalities"].items():
         rates_hz = sorted({rate for rate in store.index[f"{modality}/recorded_hz"].tolist() if rate})
@@ -178,6 +219,16 @@ def tell(store) -> str:
         lines.append("The channel was guessed: its name does not say that it is an ECG. Choose it with --channels.")
     if events:
         lines.append("met: " + ", ".join(f"{event} {count}" for event, count in events.items()))
+    lacking = []
+    for modality in data.modalities:
+        if (stretch_s := longest_stretch_s(store, modality)) < data.window_s - 1e-6:
+            why = f"longest good stretch {stretch_s:.1f} s; dropped: {dropped(store, modality) or 'nothing'}"
+            if not stretch_s and modality not in store.manifest["dropped"]:
+                nameable = "channels" in store.manifest["dataset"]["config"]
+                why = "not found; --channels names it" if nameable else "not found"
+            lacking.append(f"{modality} ({why})")
+    if lacking:
+        lines.append(f"The model also reads {' and '.join(lacking)}: predicted without; expect less.")
     return "\n".join(lines)
 
 
@@ -192,7 +243,7 @@ def predict(model, store, stride_s: float, pictures: dict[str, Path]) -> None:
     data = model.experiment.data
     windows = find_windows([store], data, stride_s, reach_ends=True)
     _, kept = apply.run(model, [store], windows, keep=len(windows))
-    modality, keys = data.modalities[0], store.index["key"].tolist()
+    keys = store.index["key"].tolist()
     drawn = sorted(set(windows.recording.tolist()))
     with whole_file(OUT.value) as file:  # which has no name before the pictures are there
         rows = csv.writer(file)
@@ -202,9 +253,13 @@ def predict(model, store, stride_s: float, pictures: dict[str, Path]) -> None:
             rows.writerow([keys[recording], *times, *map("{:.6f}".format, chances)])
         for number in drawn:
             mine = windows.recording == number
-            draw(pictures[keys[number]], model, store, number, windows.start_s[mine], kept["probability"][mine])
-    dropped = sum(store.manifest["dropped"].get(modality, {}).values())
-    print(f"{len(windows)} windows, {dropped:.0f} s dropped by the quality gate")
+            draw(pictures[keys[number]], model, store, windows.take(mine), kept["probability"][mine])
+    sums_s = {m: sum(store.manifest["dropped"].get(m, {}).values()) for m in data.modalities}
+    gated = ", ".join(f"{total_s:.0f} s" + f" of {m}" * (len(sums_s) > 1) for m, total_s in sums_s.items())
+    print(f"{len(windows)} windows, {gated} dropped by the quality gate")
+    for modality, rows_N in windows.rows.items():
+        if count := int((rows_N < 0).sum()):
+            print(f"{count} of {len(windows)} windows lack {modality}")
     if missing := sorted(pictures.keys() - {keys[number] for number in drawn}):
         print(f"no good stretch of {data.window_s:g} s in: {', '.join(missing)}")
     print("\n".join([OUT.value, *(str(pictures[keys[number]]) for number in drawn)]))
@@ -215,11 +270,12 @@ def seconds(time_s: float) -> str:
     return f"{time_s:.3f}".rstrip("0").rstrip(".")
 
 
-def draw(path: Path, model, store, number: int, start_s_N, probability_NC) -> None:
-    """The picture of one recording: the first channel of the first modality, and the trace over it."""
+def draw(path: Path, model, store, windows, probability_NC) -> None:
+    """The picture of one recording: the first channel of the first modality that its windows have, and the trace."""
     from ecgjax.evaluation import traces
 
-    modality = model.experiment.data.modalities[0]
+    number = int(windows.recording[0])
+    modality = next(m for m, rows_N in windows.rows.items() if (rows_N >= 0).any())
     about, index = store.manifest["modalities"][modality], store.index
     first, length = (int(index[f"{modality}/{column}"][number]) for column in ("offset", "length"))
     name = store.index["key"][number] if len(index["key"]) > 1 else Path(INPUT.value).name
@@ -228,7 +284,7 @@ def draw(path: Path, model, store, number: int, start_s_N, probability_NC) -> No
         path,
         store.signals[modality][first : first + length, 0],
         about["rate_hz"],
-        start_s_N,
+        windows.start_s,
         model.experiment.data.window_s,
         probability_NC,
         model.about["class_names"],

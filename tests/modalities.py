@@ -21,6 +21,7 @@ class Wrist:
     """One recording of a minute and a half a person, calm and tense in turn."""
 
     num_people: int = 6
+    kinds: tuple[str, ...] = ("eda", "bvp", "temp")
 
     def make(self) -> "WristData":
         return WristData(self)
@@ -49,6 +50,7 @@ class WristData:
             "bvp": signal(64, 0, "", "BVP"),
             "temp": signal(4, 33, "degC", "T"),
         }
+        signals = {kind: signals[kind] for kind in self.config.kinds}
         labels = tuple(Label("mood", 15.0 * i, 15.0 * i + 15, float(i % 2)) for i in range(6))
         return Recording(key, f"s{key[1:]}", signals, labels, trial=key)
 

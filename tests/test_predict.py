@@ -11,6 +11,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from ecgjax.config import Data, Experiment
+from ecgjax.data.windows import find_windows
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import UserError
 from ecgjax.evaluation import traces
@@ -45,7 +46,9 @@ def test_a_folder_is_one_whatever_its_name(tmp_path, name):
     assert predict.reader(folder, ("ecg",)).make().keys() == ("inner/r",)
     (folder / "inner" / "r.hea").unlink()
     (folder / "a.edf").touch()
-    with pytest.raises(UserError, match=f"{name}: a folder is read as WFDB records, and holds none. Name one file"):
+    with pytest.raises(
+        UserError, match=f"{name}: a folder holds WFDB records or E4 sessions, and here is neither. Name a"
+    ):
         predict.reader(folder, ("ecg",))
 
 
@@ -68,11 +71,12 @@ def test_it_tells_what_was_read():
     store = memory_store(subjects=1, rates_hz={"ecg": 128.0, "eda": 4.0})
     store.index["ecg/recorded_hz"][:] = 250.0
     store.manifest["events"] = {"ecg_channel_guessed": 1, "edf_gap": 2}
-    lines = predict.tell(store).splitlines()
+    data = Data(modalities=("ecg",))
+    lines = predict.tell(store, data).splitlines()
     assert lines[:2] == ["ecg: channel x, unit mV, 250 Hz", "eda: channel x, unit mV, 4 Hz"]
     assert lines[2].startswith("The channel was guessed") and "--channels" in lines[2] and lines[3] == "met: edf_gap 2"
     store.manifest["events"] = {}
-    assert len(predict.tell(store).splitlines()) == 2
+    assert len(predict.tell(store, data).splitlines()) == 2
 
 
 @pytest.mark.parametrize(("normalise", "unit"), [("SUBJECT", "z-score"), ("NONE", "mV")])
@@ -80,14 +84,16 @@ def test_a_picture_is_of_its_own_recording(monkeypatch, normalise, unit):
     drawn = []
     monkeypatch.setattr(traces, "trace_png", lambda *args, **told: drawn.append((args, told)))
     store = memory_store(subjects=3, seconds=60.0)
-    store.index["ecg/start_s"][1] = 5.0
+    store.index["ecg/start_s"][1] = store.index["ecg/span_start_s"][1] = 5.0
     store.manifest["modalities"]["ecg"]["normalise"] = normalise
     model = SimpleNamespace(experiment=Experiment(None, None, data=Data()), about={"class_names": ["a", "b"]})
-    predict.draw(Path("x.png"), model, store, 1, np.arange(3), np.zeros((3, 2)))
-    (path, signal_T, rate_hz, *_), told = drawn[0]
+    windows = find_windows([store], model.experiment.data, 10.0)
+    predict.draw(Path("x.png"), model, store, windows.take(windows.recording == 1), np.zeros((5, 2)))
+    (path, signal_T, rate_hz, start_s, *_), told = drawn[0]
     assert (path, rate_hz, signal_T[0], len(signal_T)) == (Path("x.png"), 16.0, 1.0, 960)
+    assert start_s.tolist() == [5, 15, 25, 35, 45]
     assert told == {"signal_start_s": 5.0, "unit": unit, "title": "rec1: ecg x"}
     one = dataclasses.replace(store, index=store.index | {"key": store.index["key"][:1]})
     with flagsaver.flagsaver(input="there/night.edf"):
-        predict.draw(Path("x.png"), model, one, 0, np.arange(3), np.zeros((3, 2)))
+        predict.draw(Path("x.png"), model, one, windows.take(windows.recording == 0), np.zeros((6, 2)))
     assert drawn[1][1]["title"] == "night.edf: ecg x"

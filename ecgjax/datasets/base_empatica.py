@@ -40,6 +40,7 @@ _KINDS = {
     "temp": _Kind("degC", ("TEMP",), 4.0),
 }
 MODALITIES = tuple(_KINDS)
+FILES = rf"({'|'.join(MODALITIES)})\.csv|.*\.zip"  # a regex: what makes a session, in lower case
 _TAGS = re.compile(r"tags(_.*)?\.csv")  # as in tags.csv, and tags_S05.csv of Stress-Predict
 _EARLIEST = 1e9  # 2001: a lower start is a sample, or a rate
 _LONGEST_S = 7 * 86400.0  # the battery lasts two days
@@ -83,7 +84,7 @@ def list_sessions(root: str) -> tuple[str, ...]:
       UserError: the root is missing or holds no session.
     """
     what = f"E4 session, a zip or a folder with {', '.join(m.upper() + '.csv' for m in MODALITIES)}"
-    found = base_files.list_files(root, rf"({'|'.join(MODALITIES)})\.csv|.*\.zip", what)
+    found = base_files.list_files(root, FILES, what)
     if base_files.existing_root(root).is_file():
         return found
     zips = {file for file in found if file.lower().endswith(".zip")}
