@@ -16,9 +16,8 @@ from test_launch import launch, refused
 
 from ecgjax.config import Data, Experiment
 from ecgjax.data.prepare import Preparation, prepare
-from ecgjax.data.windows import find_windows
 from ecgjax.errors import UserError
-from ecgjax.evaluation import traces
+from ecgjax.evaluation import apply, traces
 from ecgjax.signals import preprocess
 from launch import predict
 from tests import modalities
@@ -178,16 +177,17 @@ def test_e4_sessions_are_opened(tmp_path, _flags):
             predict.reader(tmp_path / "in" / "p1", read)
 
 
-def test_a_picture_is_of_the_first_signal_that_the_windows_have(monkeypatch, _flags):
+def test_a_picture_is_of_the_first_signal_that_the_windows_of_its_recording_have(monkeypatch, tmp_path, _flags):
     drawn = []
-    monkeypatch.setattr(traces, "trace_png", lambda *args, **told: drawn.append((args[2], told["title"])))
+    monkeypatch.setattr(
+        traces, "trace_png", lambda *args, **told: drawn.append((args[2], len(args[3]), args[5][0, 0], told["title"]))
+    )
     store = memory_store(subjects=2, rates_hz={"bvp": 16.0, "eda": 4.0, "temp": 2.0})
     store.index["eda/span_stop_s"][:] = 5.0, 60.0  # of the first person, too short for a window
     store.index["temp/span_start_s"][0] = 20.0
     data = Data(modalities=("eda", "temp", "bvp"), optional=("eda", "temp", "bvp"))
     model = SimpleNamespace(experiment=Experiment(None, None, data=data), about={"class_names": ["a", "b"]})
-    windows = find_windows([store], data, 10.0, reach_ends=True)
-    for number in (0, 1):
-        mine = windows.recording == number
-        predict.draw(Path("x.png"), model, store, windows.take(mine), np.zeros((mine.sum(), 2)))
-    assert drawn == [(2.0, "rec0: temp x"), (4.0, "rec1: eda x")]
+    monkeypatch.setattr(apply, "run", lambda model, stores, windows, keep: (None, {"probability": np.eye(keep, 2)}))
+    with flagsaver.flagsaver(out=str(tmp_path / "x.csv")):
+        predict.predict(model, store, 10.0, {key: tmp_path / f"{key}.png" for key in ("rec0", "rec1")})
+    assert drawn == [(2.0, 6, 1.0, "rec0: temp x"), (4.0, 6, 0.0, "rec1: eda x")]
