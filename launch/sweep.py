@@ -5,7 +5,8 @@
 
 Takes every combination, or with --zip the first values together, then the second. A cell is an ordinary run of
 launch.crossval where the task learns classes, else of launch.train, in WORKDIR/<field>=<value>,... . The same command
-goes on after a stop and runs what is missing; values may be added. Writes sweep.json, sweep.md and report.html.
+goes on after a stop and runs what is missing; values may be added. Writes sweep.json, sweep.md, sweep.svg and
+report.html.
 Brackets hold a value with commas together: --sweep="data.store=(a,b),(a,c)".
 
 --submit=slurm hands the cells to Slurm as a job array; run the same command without it for the table, when they are

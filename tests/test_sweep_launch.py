@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from xml.etree import ElementTree
 
 import pytest
 
@@ -38,6 +39,8 @@ def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, r
         "cell 3 of 3: mask_span=40",
     ]
     found = json.loads((folder / "sweep.json").read_text())
+    picture = ElementTree.parse(folder / "sweep.svg").getroot()
+    assert picture.tag.endswith("svg") and "--model: #" in picture[0].text
     assert [cell["settings"] for cell in found["cells"]] == [{"task.mask_span": span} for span in ("5", "20", "40")]
     assert all(cell["scores"]["validation"]["loss"][0] > 0 for cell in found["cells"])
     page = (folder / "report.html").read_text()

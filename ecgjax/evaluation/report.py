@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from ecgjax.data.staging import whole_file
-from ecgjax.evaluation import figures, recognition, scoreboard, traces
+from ecgjax.evaluation import figures, recognition, scoreboard, svg, traces
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.recognition import ByModality, Recognition
 from ecgjax.evaluation.svg import labelled
@@ -67,6 +67,7 @@ def write_report(
     scores = scoreboard.section(dict(predictions), protocol) if predictions else None
     page = template.render(
         title=title,
+        light=svg.LIGHT,
         scores=scores,
         warnings=[*(scores["doubts"] if scores else ()), *notes],
         training=_training(curves),

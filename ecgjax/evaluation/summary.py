@@ -15,7 +15,7 @@ from ecgjax.data.corpus import Corpus
 from ecgjax.data.staging import whole_file
 from ecgjax.data.store import Store
 from ecgjax.data.windows import Windows
-from ecgjax.evaluation import apply, looks, protocols, report, scoreboard, sweeps, sweeps_figure, tables
+from ecgjax.evaluation import apply, looks, protocols, report, scoreboard, svg, sweeps, sweeps_figure, tables
 from ecgjax.evaluation.apply import Model
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, CrossValidation
@@ -75,14 +75,14 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
 
 
 def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Sequence[str], folder: Path) -> str:
-    """Writes sweep.json, sweep.md and report.html of the cells that are done, and returns what to print."""
-    lines = sweeps.table(results)
+    """Writes sweep.json, sweep.md, sweep.svg and report.html of the cells that are done, and returns what to print."""
+    lines, picture = sweeps.table(results), sweeps_figure.figure(results)
     facts = provenance.environment() | {"cells": f"{len(results)} done", "config": plain.to_dict(experiment)}
     report.write_report(
         folder / "report.html",
         title=f"{folder.name}: sweep",
         run=facts,
-        sweep=(sweeps_figure.figure(results), lines),
+        sweep=(picture, lines),
         notes=[f"{len(missing)} cells are not done: {', '.join(missing[:5])}."] if missing else (),
     )
     cells = [
@@ -90,6 +90,8 @@ def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Seq
         for r in results
     ]
     _write_json(folder / "sweep.json", {"run": facts, "cells": cells})
+    with whole_file(folder / "sweep.svg") as file:
+        file.write(svg.alone(picture))
     with whole_file(folder / "sweep.md") as file:
         file.write(tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results))) + "\n")
     return f"{tables.aligned(lines)}\n\nreport: {folder / 'report.html'}"

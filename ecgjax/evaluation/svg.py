@@ -12,6 +12,7 @@ _PAGE_COLOURS = {
     OTHER: "var(--other)",
     WARM: "var(--warm)",
 }
+LIGHT = {"model": "#0b62c4", "other": "#727b85", "faint": "#737b84", "warm": "#b9651b"}  # on a light page
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: the page's font, selectable, and read by screen readers
     "svg.hashsalt": "ecgjax",
@@ -60,6 +61,13 @@ def labelled(svg: str, alt: str) -> dict[str, Any] | None:
     import markupsafe
 
     return {"svg": markupsafe.Markup(svg), "alt": alt} if svg else None  # drawn by us, text escaped by Matplotlib
+
+
+def alone(svg: str) -> str:
+    """The figure as a file of its own, on white."""
+    colours = "".join(f"--{name}: {colour}; " for name, colour in LIGHT.items())
+    look = f"svg {{ {colours}background: white; color: black; font-family: sans-serif; }}"
+    return svg.replace(">", f"><style>{look}</style>", 1) + "\n"
 
 
 def render(figure: Any, name: str) -> str:
