@@ -96,8 +96,16 @@ def convert(
     wrong = [name for name in {**sizes, **wanted} if sizes.get(name) != math.prod(wanted.get(name, (-1,)))]
     if wrong:
         raise UserError(f"the config's model is not the one in {path}: {_list(wrong)} differ. Set its fields back.")
+    return {name: array.astype(np.float32) for name, array in arrange(table, theirs, wanted).items()}
+
+
+def arrange(
+    table: Table, theirs: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """Those of our arrays whose names and shapes are wanted, as precise as theirs are; nothing is checked."""
+    rows = [row for row in expand(table)[0] if row.ours in wanted]
     permuted = {row.ours: np.transpose(theirs[row.theirs], row.axes or range(len(row.shape))) for row in rows}
-    return {name: array.reshape(wanted[name]).astype(np.float32) for name, array in permuted.items()}
+    return {name: array.reshape(wanted[name]) for name, array in permuted.items()}
 
 
 def _check_theirs(

@@ -119,4 +119,5 @@ class ClassifierHead(nn.Module):
             if self.batch_norm:  # training batches have no padding: every row counts
                 x_BD = BatchNorm(name=f"norm_{i}")(x_BD, jnp.ones(len(x_BD), bool), train)
             x_BD = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x_BD))
-        return nn.Dense(self.num_logits, name="out")(x_BD).astype(jnp.float32)
+        logits_BN = nn.Dense(self.num_logits, name="out")(x_BD)
+        return logits_BN.astype(jnp.promote_types(logits_BN.dtype, jnp.float32))

@@ -134,4 +134,5 @@ class ModalityHead(nn.Module):
     def __call__(self, x_ND: Float[Array, "N D"], counts_N: Bool[Array, " N"], train: bool) -> Float[Array, "N V"]:
         x_ND = nn.relu(BatchNorm(name="norm")(nn.Dense(self.hidden, name="hidden")(x_ND), counts_N, train))
         x_ND = nn.Dropout(self.dropout, deterministic=not train)(x_ND)
-        return nn.Dense(self.num_versions, name="out")(x_ND).astype(jnp.float32)
+        logits_NV = nn.Dense(self.num_versions, name="out")(x_ND)
+        return logits_NV.astype(jnp.promote_types(logits_NV.dtype, jnp.float32))
