@@ -14,6 +14,8 @@ of the heart name a finer store of the same recordings, --config.data.baseline_s
 Figures marked "code" are those of the released code, whose frozen encoder trains heads with dropout; here it does not.
 """
 
+import copy
+
 from ecgjax import config
 from ecgjax.config import (
     Borders,
@@ -54,7 +56,7 @@ VARIANTS = tuple(f"{name}_{mode}" for name in SETS for mode in MODES)
 
 def get_config(variant: str = "stress_frozen") -> config.Experiment:
     name, _, mode = variant.partition("_")
-    label, num_classes, learning_rate, batch_size, num_epochs = SETS[name]
+    label, num_classes, learning_rate, batch_size, num_epochs = copy.deepcopy(SETS[name])
     return Experiment(
         task=classification.Config(num_classes, loss=SOFTMAX, hidden=(128,), dropout=0.2, batch_norm=True),  # code
         model=tcn_transformer.Config(),  # code

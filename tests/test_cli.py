@@ -278,3 +278,16 @@ def test_every_config_and_variant_loads_and_every_field_is_a_flag(path):
         for name, kind in leaves(load_config(f"{path}{variant}")):
             simple = kind in (bool, int, float, str) or typing.get_origin(kind) is tuple
             assert simple or (isinstance(kind, type) and issubclass(kind, enum.Enum)), f"{name}: {kind} is no flag"
+
+
+def parts(config: object) -> set[int]:
+    inner = (getattr(config, field.name) for field in dataclasses.fields(config))
+    return {id(config)}.union(*(parts(part) for part in inner if dataclasses.is_dataclass(part)))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_what_is_changed_in_a_config_is_not_changed_in_the_next(path):
+    module = importlib.import_module(f"configs.{path.stem}")
+    for variant in getattr(module, "VARIANTS", ()):
+        one, other = module.get_config(variant), module.get_config(variant)
+        assert not parts(one) & parts(other), variant
