@@ -134,6 +134,29 @@ def test_vectors_that_the_encoder_dropped_are_not_normed_by():
     chex.assert_trees_all_close(found[1], expected[1], rtol=1e-5, atol=1e-6)
 
 
+def test_of_vectors_that_the_encoder_dropped_nothing_is_said_or_learnt():
+    """Normed by windows that are nearly alike, a vector of zeros would be far from all and outweigh them."""
+    head, rows, signals = Config(dropout=0.0).make().head(), encoded(12), signals_of(12)
+    rows = rows.replace(by_modality={name: 3 + 1e-3 * x_ND for name, x_ND in rows.by_modality.items()})
+    dropped = rows.replace(by_modality=rows.by_modality | {"eda": rows.by_modality["eda"].at[9:].set(0)})
+    variables = head.init(KEY, rows, signals, train=False)
+
+    @jax.jit
+    def logits_and_slope(params, rows):
+        def largest(params):
+            given = {"params": params, "batch_stats": variables["batch_stats"]}
+            outputs, _ = head.apply(given, rows, signals, train=True, mutable=["batch_stats"])
+            return jnp.abs(outputs["eda"][9:]).max(), outputs
+
+        return jax.value_and_grad(largest, has_aux=True)(params)
+
+    (_, outputs), slope = logits_and_slope(variables["params"], dropped)
+    assert (outputs["eda"][9:] == 0).all() and (outputs["eda"][:9] != 0).all() and (outputs["bvp"] != 0).all()
+    assert not any(jnp.any(x != 0) for x in jax.tree.leaves(slope))
+    (most, outputs), slope = logits_and_slope(variables["params"], rows)
+    assert most > 0 and (outputs["eda"] != 0).all() and any(jnp.any(x != 0) for x in jax.tree.leaves(slope))
+
+
 def test_dropout_acts_in_training_only():
     head, rows, signals = Config(dropout=0.5).make().head(), encoded(6), signals_of(6)
     variables = head.init(KEY, rows, signals, train=False)

@@ -135,4 +135,6 @@ class ModalityHead(nn.Module):
         x_ND = nn.relu(BatchNorm(name="norm")(nn.Dense(self.hidden, name="hidden")(x_ND), counts_N, train))
         x_ND = nn.Dropout(self.dropout, deterministic=not train)(x_ND)
         logits_NV = nn.Dense(self.num_versions, name="out")(x_ND)
+        # A vector that was dropped tells nothing, and by the statistics of others it would be far out.
+        logits_NV = jnp.where(counts_N[:, None], logits_NV, 0)
         return logits_NV.astype(jnp.promote_types(logits_NV.dtype, jnp.float32))
