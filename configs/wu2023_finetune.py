@@ -1,12 +1,12 @@
 """Emotion or stress from EDA, BVP and TEMP with the encoder of wu2023_pretrain (Wu et al., IEEE TAFFC 2023).
 
     python -m launch.crossval --config=configs/wu2023_finetune.py:stress_frozen --config.data.store=DIR --workdir=DIR \
-        --config.init_from=PRETRAINING_WORKDIR
+        --config.init_from="PRETRAININGS/fold={fold}"
 
 Variants are DATASET_MODE. Data sets: `wesad` (baseline, stress, amusement; wrist signals), `wesad2` (stress or not),
 `case` and `kemocon` (arousal, low or high; --config.data.label.name=valence), `case3` and `kemocon3` (low, middle,
 high), `stress` (stress_predict). Modes: `frozen`, `full` (the encoder is trained too), `scratch` (the fully supervised
-control), `random` (the features of a random encoder).
+control), `random` (the features of a random encoder); the first two need --config.init_from, the others go without.
 Leave one subject out, as theirs. They report, of each fold, the best epoch on the tested person: that figure is
 --config.data.split.choose_epoch_on=tested, optimistic, and labelled so; here the epoch is chosen on other people.
 Stores are prepared by the variant `wu2023` of configs/prepare_*.py. Beats are not to be seen at 4 Hz: for baselines

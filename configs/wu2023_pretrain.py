@@ -7,8 +7,8 @@ Windows of 60 s, all three signals at 4 Hz and z-scored over the recording. Ever
 and in five distortions: 192. The distortion is the same in the three signals of a window, its draws are not.
 Figures marked "code" are those of the authors' released code and weights. Their corpus, PRESAGE (about 47 h of an
 Empatica E4), cannot be had: take any recordings of that wristband. Nobody was kept aside; here whole subjects are.
-Leave the people out whom stage two tests: --config.data.split.fold=K for its fold K (num_folds and seed as in
-wu2023_finetune.py), or --config.data.split.exclude_subjects.
+Leave the people out whom stage two tests: --config.data.split.fold=K for its fold K, with the same data.split.protocol
+(there: one subject left out), num_folds and seed, or --config.data.split.exclude_subjects.
 
 `short` is for two CPU cores. A failing sensor is prepared for by --config.model.modality_dropout=0.2, and recordings
 that lack a signal take part with --config.data.optional=eda,bvp,temp.

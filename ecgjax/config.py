@@ -222,6 +222,17 @@ def check(experiment: Experiment) -> None:
     rising = all(a < b for a, b in itertools.pairwise(label.thresholds))
     fits = bool(label.thresholds) == (label.rule is LabelRule.BINS) and rising
     require(fits, "data.label.thresholds", label.thresholds, "rising numbers for rule BINS, and none for another")
+    learnt = (LabelRule.MEAN, LabelRule.MEDIAN, LabelRule.SUBJECT_MEAN)
+    if label.borders is Borders.MEAN and label.rule in learnt:
+        raise UserError(
+            f"data.label.rule={label.rule.name} takes ratings of whole trials, and data.label.borders=MEAN has none. "
+            "Give thresholds by --config.data.label.rule=bins."
+        )
+    split = experiment.data.split
+    if split.choose_epoch_on is ChooseOn.TESTED and split.protocol is Protocol.WINDOW:
+        raise UserError(
+            "data.split.choose_epoch_on=TESTED goes with folds of whole subjects, not with protocol WINDOW."
+        )
     if label.fraction < 1 and label.rule not in (LabelRule.CLASS, LabelRule.THRESHOLD, LabelRule.BINS):
         raise UserError(
             f"data.label.fraction={label.fraction}: the rule {label.rule.name} would learn its threshold from all "

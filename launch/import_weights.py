@@ -32,6 +32,7 @@ def main() -> None:
     file, folder = Path(INPUT.value), Path(WORKDIR.value)
     arrays = wer_ssl.arrays(torch_zip.load(file), file)
     origin = {"format": FORMAT.value, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    wer_ssl.check(CONFIG.value)
     convert = functools.partial(mapping.convert, wer_ssl.TABLE, arrays, path=file)
     imported.write_run(folder, CONFIG.value, *wer_ssl.fed(), origin, convert)
     print(folder)

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from ecgjax import config
-from ecgjax.config import Data, Experiment, Label, LabelRule
+from ecgjax.config import Borders, ChooseOn, Data, Experiment, Label, LabelRule, Protocol, Split
 from ecgjax.errors import UserError
 from ecgjax.models import conv_transformer
 from ecgjax.tasks import classification, masked_reconstruction
@@ -36,6 +36,8 @@ def test_the_defaults_pass():
         ({"label": Label("mood", LabelRule.BINS)}, r"data.label.thresholds=\(\): give rising numbers for rule BINS"),
         ({"label": Label("mood", LabelRule.BINS, thresholds=(3.0, 3.0))}, r"data.label.thresholds=\(3.0, 3.0\)"),
         ({"label": Label("mood", thresholds=(3.0,))}, "data.label.thresholds=.*none for another"),
+        ({"label": Label("mood", LabelRule.MEDIAN, borders=Borders.MEAN)}, "data.label.rule=MEDIAN takes ratings"),
+        ({"split": Split(Protocol.WINDOW, choose_epoch_on=ChooseOn.TESTED)}, "choose_epoch_on=TESTED goes with"),
         ({"window_s": float("inf")}, "data.window_s=inf: give a number above 0"),
     ],
 )  # fmt: skip

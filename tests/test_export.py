@@ -30,7 +30,7 @@ def modalities(name: str) -> tuple[str, ...]:
 
 def experiment(name: str) -> Experiment:
     data = Data(modalities=modalities(name), window_s=WINDOW_S)
-    return Experiment(task=classification.Config(hidden=(8,)), model=contract.config(name), data=data)
+    return Experiment(task=classification.Config(hidden=(8,), batch_norm=True), model=contract.config(name), data=data)
 
 
 def told(name: str) -> dict:
@@ -46,7 +46,7 @@ def windows(name: str, batch: int) -> dict[str, np.ndarray]:
 @functools.cache
 def trained(name: str):
     """(program, params, model_state), all parameters and statistics moved from where they begin."""
-    task = classification.Config(hidden=(8,)).make()
+    task = classification.Config(hidden=(8,), batch_norm=True).make()
     program = Program(contract.config(name).make(), task.head(), task)
     variables = jax.jit(functools.partial(state.init_variables, program))(jax.random.key(0), windows(name, 1))
     rng = np.random.default_rng(0)

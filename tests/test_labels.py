@@ -121,7 +121,9 @@ def test_rating_that_is_missing_has_no_class(rated):
     ("label", "message"),
     [
         (Label("arousal", LabelRule.THRESHOLD, 9.0), r"leaves 1 class\(es\)"),
-        (Label("arousal", LabelRule.THRESHOLD, classes=(1, 2)), "goes with rule CLASS"),
+        (Label("arousal", LabelRule.THRESHOLD, classes=(1, 2)), "data.label.classes goes with rule CLASS"),
+        (Label("arousal", LabelRule.THRESHOLD, positive=(1,)), "data.label.positive goes with rule CLASS"),
+        (Label("arousal", classes=(1, 5), positive=(2,)), "data.label.positive: 2 is none of the classes"),
     ],
 )
 def test_what_leaves_nothing_to_tell_apart_is_refused(rated, label, message):

@@ -253,3 +253,16 @@ def test_predictions_are_of_each_modality_and_nan_where_it_is_lacking():
 def test_mistakes_are_refused_by_name(fields, message):
     with pytest.raises(UserError, match=message):
         Config(**fields).make()
+
+
+def test_a_modality_that_no_window_has_may_be_left_out():
+    task, given = Config().make(), jax.tree.map(jnp.asarray, batch(4))
+    del given["signals"]["temp"]
+    signals, targets = task.view(KEY, given)
+    variables = task.head().init(KEY, encoded(24), signals, train=False)
+    vectors = encoded(24)
+    vectors.by_modality["temp"] = jnp.zeros_like(vectors.by_modality["temp"])
+    outputs = task.head().apply(variables, vectors, signals, train=False)
+    loss, metrics = task.loss(outputs, targets, given["weight"])
+    assert np.isfinite(loss) and metrics["accuracy/temp"][1] == 0 and metrics["accuracy/eda"][1] == 24
+    assert np.isnan(task.predict(outputs, targets)["version_probability/temp"]).all()

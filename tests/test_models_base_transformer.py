@@ -138,3 +138,9 @@ def test_a_layer_looks_at_seen_tokens_only():
     out, other = (layer.apply(variables, y, False, seen_BL) for y in (x, x.at[0, 4:].set(9.0)))
     np.testing.assert_array_equal(out[0, :4], other[0, :4])
     np.testing.assert_allclose(out[0, :4], layer.apply(variables, x[:1, :4], False)[0], atol=1e-6)
+
+
+def test_weights_are_dropped_under_any_kind_of_key():
+    """Pods may set another generator; its keys have four words."""
+    drawn = base_transformer.attend(*query_key_value(23), None, 0.2, jax.random.key(0, impl="rbg"))
+    assert np.isfinite(drawn).all()

@@ -19,7 +19,7 @@ def ecg(heart_rate: float, seed: int, duration_s: float = 10.0) -> np.ndarray:
 
 
 def of_ecg(ecg_NT: np.ndarray, rate_hz: float = RATE_HZ) -> Features:
-    return physiology.features({"ecg": ecg_NT[:, :, None]}, {"ecg": rate_hz})
+    return physiology.features({"ecg": ecg_NT[:, :, None]}, {"ecg": rate_hz}, len(ecg_NT))
 
 
 def test_heart_rate_is_that_of_the_signal():
@@ -71,17 +71,17 @@ def pulse(heart_rate: float, seed: int, rate_hz: float = 64.0) -> np.ndarray:
 def test_a_pulse_wave_shows_the_heart_rate_too():
     rates = (55.0, 75.0, 100.0)
     bvp_NTC = np.stack([pulse(rate, seed) for seed, rate in enumerate(rates)])[:, :, None]
-    found = physiology.features({"bvp": bvp_NTC}, {"bvp": 64.0})
+    found = physiology.features({"bvp": bvp_NTC}, {"bvp": 64.0}, 3)
     np.testing.assert_allclose(found.table_NF[:, 0], rates, rtol=0.05)
     assert found.groups == ("HRV",)
 
 
 def test_an_ecg_is_taken_before_a_pulse_wave_and_neither_where_beats_are_not_to_be_seen():
     signals = {"ecg": ecg(90, 0, 60.0)[None, :, None], "bvp": pulse(60, 0)[None, :, None]}
-    found = physiology.features(signals, {"ecg": RATE_HZ, "bvp": 64.0})
+    found = physiology.features(signals, {"ecg": RATE_HZ, "bvp": 64.0}, 1)
     assert found.table_NF[0, 0] == pytest.approx(90, rel=0.05)
     coarse = {name: x[:, ::32] for name, x in signals.items()}
-    found = physiology.features(coarse, {"ecg": 4.0, "bvp": 2.0})
+    found = physiology.features(coarse, {"ecg": 4.0, "bvp": 2.0}, 1)
     assert (found.table_NF.shape, found.names, found.groups) == ((1, 0), (), ())
     assert found.num_beatless == 0
 
@@ -90,7 +90,9 @@ def test_skin_conductance_and_temperature():
     time_s = np.arange(480) / 4
     eda_T = 2 + 0.01 * time_s + 0.5 * sum(np.exp(-(((time_s - at) / 2) ** 2)) for at in (10, 30, 50))
     temp_T = 33 - 0.02 * time_s
-    found = physiology.features({"eda": eda_T[None, :, None], "temp": temp_T[None, :, None]}, {"eda": 4.0, "temp": 4.0})
+    found = physiology.features(
+        {"eda": eda_T[None, :, None], "temp": temp_T[None, :, None]}, {"eda": 4.0, "temp": 4.0}, 1
+    )
     row = dict(zip(found.names, found.table_NF[0], strict=True))
     assert found.groups == ("EDA", "TEMP")
     assert row["eda_rises_per_min"] == pytest.approx(1.5)
@@ -107,7 +109,15 @@ def test_what_a_window_lacks_has_no_features():
         "bvp": np.stack([pulse(60, 0), np.full(3840, np.nan)])[:, :, None],
         "eda": np.stack([np.full(240, np.nan), np.zeros(240)])[:, :, None],
     }
-    found = physiology.features(signals, {"bvp": 64.0, "eda": 4.0})
+    found = physiology.features(signals, {"bvp": 64.0, "eda": 4.0}, 2)
     assert np.isnan(found.table_NF[1, :-5]).all() and np.isfinite(found.table_NF[1, -5:]).all()
     assert np.isfinite(found.table_NF[0, 0]) and np.isnan(found.table_NF[0, -5:]).all()
+    assert found.num_beatless == 1
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01])
+@pytest.mark.parametrize("modality", ["ecg", "bvp"])
+def test_a_sensor_that_is_off_has_no_beats(modality, slope):
+    line_T = 3.0 + slope * np.arange(640)
+    found = physiology.features({modality: line_T[None, :, None]}, {modality: 64.0}, 1)
     assert found.num_beatless == 1

@@ -15,6 +15,9 @@ from ecgjax.interop import torch_zip
 NUMBERS = np.arange(6, dtype=np.float32)
 
 
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"  # the beginning of a persistent id
+
+
 def one_tensor(path: Path, storage="FloatStorage", length=6, offset=0, shape=(2, 3), strides=(3, 1), raw=None) -> Path:
     program = torch_files.whole(torch_files.tensor("0", storage, length, offset, shape, strides))
     return torch_files.write(path, program, {"0": NUMBERS.tobytes() if raw is None else raw})
@@ -171,6 +174,8 @@ def test_the_malicious_pickles_would_run(tmp_path):
         (b"Q", "no persistent id"),
         (b"(NNNNNtQ", "a persistent id of nothing"),
         (b"]}NNsa)R", "a call of a list"),
+        (STORAGE + b")" + b"\x85" * 1_000_000 + b"X\x03\x00\x00\x00cpuK\x01tQ", "a storage named by a deep tuple"),
+        (STORAGE + b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpu)tQ", "a storage whose length is a tuple"),
         (b"ccollections\nOrderedDict\n(]tR", "an OrderedDict of something"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",

@@ -105,6 +105,14 @@ def test_windows_over_borders_take_the_mean_over_time():
     assert (windows.rating[~first] == 8).all()
 
 
+@pytest.mark.parametrize("borders", Borders)
+def test_a_store_that_has_the_label_and_no_interval_of_it_gives_no_window(borders):
+    rows = [(0, 0.0, 60.0, 1.0)]
+    stores = [memory_store(name=name, subjects=1, labels={"mood": each}) for name, each in (("a", rows), ("b", []))]
+    data = Data(window_s=10.0, label=Label(name="mood", borders=borders))
+    assert find_windows(stores, data, 10.0).store.tolist() == [0] * 6
+
+
 def test_overlapping_labels_are_refused():
     store = memory_store(subjects=1, labels={"mood": [(0, 0.0, 20.0, 1.0), (0, 10.0, 30.0, 2.0)]})
     with pytest.raises(UserError, match='"mood" overlap in recording "rec0"'):

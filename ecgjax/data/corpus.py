@@ -88,7 +88,7 @@ def _open(data: config.Data) -> Corpus:
     label = labels.learn(eval_windows, data.label, fit_subjects)
     windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
     train, validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.train, fold.validation, fold.test))
-    by_oracle = data.split.choose_epoch_on is ChooseOn.TESTED
+    by_oracle = data.split.choose_epoch_on is ChooseOn.TESTED and data.split.fold >= 0
     if label.fraction < 1:
         train = labels.limit(eval_windows, train, label, data.split.seed)
         validation = validation if by_oracle else labels.limit(eval_windows, validation, label, data.split.seed)

@@ -38,12 +38,17 @@ def classify(windows: Windows, label: config.Label) -> Windows:
     """
     if label.rule is LabelRule.CLASS:
         whole = _whole(windows, label)
+        if unknown := set(label.positive) - set(label.classes or _values(windows, label)):
+            raise UserError(
+                f"data.label.positive: {min(unknown)} is none of the classes. Name some of data.label.classes."
+            )
         classes = np.full(len(windows), -1, np.int32)
         for number, value in enumerate(label.classes or _values(windows, label)):
             classes[whole == value] = int(value in label.positive) if label.positive else number
     else:
-        if label.classes or label.positive:
-            raise UserError(f"data.label.classes goes with rule CLASS, but data.label.rule is {label.rule.name}.")
+        for field in ("classes", "positive"):
+            if getattr(label, field):
+                raise UserError(f"data.label.{field} goes with rule CLASS, but data.label.rule is {label.rule.name}.")
         threshold = _subject_means(windows) if label.rule is LabelRule.SUBJECT_MEAN else label.threshold
         classes = np.zeros(len(windows), np.int32)
         for border in label.thresholds or (threshold,):

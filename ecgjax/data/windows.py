@@ -198,25 +198,6 @@ def window_samples(stores: Sequence[Store], data: config.Data) -> dict[str, int]
     }
 
 
-def find_again(stores: Sequence[Store], windows: Windows, others: Sequence[Store], data: config.Data) -> Windows:
-    """The same windows in other stores of the same data sets and recordings, to be cut in the order they have here.
-
-    Whether they lie in good spans there is not asked. What is not recorded there is lacking.
-    """
-    names = [[(s.manifest["dataset"]["name"], key) for key in s.index["key"].tolist()] for s in (*stores, *others)]
-    places = {name: (n, r) for n, keys in enumerate(names[len(stores) :]) for r, name in enumerate(keys)}
-    store, recording = np.zeros_like(windows.store), np.full_like(windows.recording, -1)
-    for s, r in np.unique(np.stack([windows.store, windows.recording]), axis=1).T:
-        mine = (windows.store == s) & (windows.recording == r)
-        store[mine], recording[mine] = places.get(names[s][r], (0, -1))
-    rows = {m: np.full(len(windows), -1, np.int64) for m in data.modalities}
-    for n, other in enumerate(others):
-        mine = np.flatnonzero((store == n) & (recording >= 0))
-        for m in rows.keys() & other.signals.keys():
-            rows[m][mine] = _first_rows(other, m, recording[mine], windows.start_s[mine], data.window_s)
-    return dataclasses.replace(windows, store=store, recording=recording, rows=rows)
-
-
 def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: float, reach_ends: bool) -> Windows:
     index = store.index
     spans = {m: _spans(store, m) for m in data.modalities if m in store.signals}
@@ -238,7 +219,7 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
 
     rows = {m: np.full(len(recording), -1, np.int64) for m in data.modalities}
     for m in spans:
-        rows[m] = _first_rows(store, m, recording, start_s, data.window_s)
+        rows[m] = first_rows(store, m, recording, start_s, data.window_s)
         if m in data.optional:
             rows[m][~inside(spans[m], recording, start_s, start_s + data.window_s)] = -1
     held = [rows[m] >= 0 for m in data.modalities]
@@ -247,7 +228,9 @@ def _windows_of_store(number: int, store: Store, data: config.Data, stride_s: fl
     recording, start_s = recording[fits], start_s[fits]
     trial, rating = np.full(len(recording), -1, np.int64), np.full(len(recording), np.nan)
     labelled = np.ones(len(recording), bool)
-    if labels:
+    if labels and not len(labels[0]):
+        labelled[:] = False
+    elif labels:
         over = data.label.borders is Borders.MAXIMUM
         position = (functools.partial(greatest, window_s=data.window_s) if over else containing)(
             labels, recording, start_s
@@ -292,7 +275,7 @@ def _label_intervals(store: Store, name: str) -> tuple[np.ndarray, ...]:
     return recording, start_s, stop_s, chosen[order], index["label/value"][chosen][order]
 
 
-def _first_rows(store: Store, modality: str, recording: np.ndarray, start_s: np.ndarray, window_s: float) -> np.ndarray:
+def first_rows(store: Store, modality: str, recording: np.ndarray, start_s: np.ndarray, window_s: float) -> np.ndarray:
     """Rows where the windows start; -1 where rounding would carry one past its recording's last sample."""
     index, rate_hz = store.index, store.manifest["modalities"][modality]["rate_hz"]
     row = np.rint((start_s - index[f"{modality}/start_s"][recording]) * rate_hz).astype(np.int64)

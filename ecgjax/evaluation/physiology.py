@@ -57,7 +57,9 @@ class Features:
         return int(np.isnan(self.table_NF[:, 0]).sum()) if HEART_RATE in self.names else 0
 
 
-def features(signals: Mapping[str, Float[np.ndarray, "N _ _"]], rates_hz: Mapping[str, float]) -> Features:
+def features(
+    signals: Mapping[str, Float[np.ndarray, "N _ _"]], rates_hz: Mapping[str, float], num_windows: int
+) -> Features:
     """Features of the first channel of `ecg` (else `bvp`), `eda` and `temp`, of those there are (READ).
 
     Beats need 10 samples a second: a pulse wave stored at 4 Hz has none. About 2 ms a window of 10 s.
@@ -68,9 +70,8 @@ def features(signals: Mapping[str, Float[np.ndarray, "N _ _"]], rates_hz: Mappin
         parts.append(_conductance(signals["eda"][:, :, 0], rates_hz["eda"]))
     if "temp" in signals:
         parts.append(_temperature(signals["temp"][:, :, 0], rates_hz["temp"]))
-    num = len(next(iter(signals.values())))
     return Features(
-        np.concatenate([np.empty((num, 0)), *(part.table_NF for part in parts)], axis=1),
+        np.concatenate([np.empty((num_windows, 0)), *(part.table_NF for part in parts)], axis=1),
         tuple(name for part in parts for name in part.names),
         tuple(group for part in parts for group in part.groups),
     )
@@ -94,9 +95,12 @@ def _find_beats(x_T: np.ndarray, rate_hz: float, modality: str) -> np.ndarray:
 
     if len(x_T) < _MIN_WINDOW_S * rate_hz or np.isnan(x_T).any():
         return np.empty(0, int)
-    if modality == "bvp":
+    if modality == "ecg":
+        return nk.ecg_findpeaks(x_T, sampling_rate=rate_hz)["ECG_R_Peaks"]
+    try:
         return nk.ppg_findpeaks(x_T, sampling_rate=rate_hz)["PPG_Peaks"]
-    return nk.ecg_findpeaks(x_T, sampling_rate=rate_hz)["ECG_R_Peaks"]
+    except IndexError:  # it takes the first of the waves there are, and where a sensor is off there is none
+        return np.empty(0, int)
 
 
 def _of_beats(beats: np.ndarray, rate_hz: float, bands: tuple[str, ...], num_features: int) -> np.ndarray:

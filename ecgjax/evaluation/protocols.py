@@ -12,10 +12,11 @@ import numpy as np
 from ecgjax import config
 from ecgjax.config import Experiment, Protocol
 from ecgjax.data import splits
+from ecgjax.data.again import find_again
 from ecgjax.data.corpus import Corpus, open_corpus, recording_keys
 from ecgjax.data.pipeline import make_gather, open_stores
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, describe_modality, find_again, subjects_among
+from ecgjax.data.windows import Windows, describe_modality, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.evaluation import baselines, physiology
 from ecgjax.evaluation.physiology import Features
@@ -112,8 +113,9 @@ def _met_before(folds: Sequence[Experiment], corpora: Sequence[Corpus]) -> tuple
     if unlabelled and not window_wise and one.init_from != folds[-1].init_from:
         raise UserError(
             f"init_from={one.init_from} and its like: {len(unlabelled)} people are tested in a fold whose encoder has "
-            f"met them: {', '.join(sorted(unlabelled))}. Pre-train with the same data.split (num_folds, seed, "
-            "exclude_subjects), and with data.split.fold as in the folder's name."
+            f"met them: {', '.join(sorted(unlabelled))}. Pre-train with the same data.split (protocol, num_folds, "
+            "seed, exclude_subjects), and with data.split.fold as in the folder's name. Folds differ, too, where "
+            "somebody has windows in one stage only: leave them out of both by --config.data.split.exclude_subjects."
         )
     return sorted(labelled), sorted(unlabelled)
 
@@ -176,9 +178,15 @@ def _measure(stores: Sequence[Store], data: config.Data, windows: Windows) -> Fe
     if data.baseline_store:
         others = open_stores(dataclasses.replace(data, store=data.baseline_store, weights=()))
         stores, windows = others, find_again(stores, windows, others, data)
+        found = np.any([rows >= 0 for rows in windows.rows.values()], axis=0).mean()
+        if found < 0.5:
+            raise UserError(
+                f"data.baseline_store={data.baseline_store}: it holds {found:.0%} of the windows. Name a store of "
+                "the same recordings, or none."
+            )
     gather = make_gather(stores, windows, data)
     rates_hz = {m: describe_modality(stores, m)["rate_hz"] for m in physiology.READ if m in gather.samples}
     told = ", ".join(rates_hz) or "no signal that it knows"
     tell(f"baselines: physiology of {told} in {len(windows):,} windows, then a classifier a fold")
     every = np.arange(len(windows))
-    return physiology.features({m: gather.cut(m, every) for m in rates_hz} or {"": every[:, None, None]}, rates_hz)
+    return physiology.features({m: gather.cut(m, every) for m in rates_hz}, rates_hz, len(windows))

@@ -113,6 +113,8 @@ class _Archive:
     def _storage(self, kind: Any, name: Any, key: Any, device: Any, length: Any) -> np.ndarray:
         if kind != "storage" or not isinstance(name, pickles.Name) or name.text not in _STORAGES:
             raise TypeError("a persistent id that is no storage")
+        if type(key) is not str or type(length) is not int:
+            raise TypeError("a storage of no name or length")
         dtype = _STORAGES[name.text]
         if (dtype, key) not in self._storages:
             raw = self._read(f"data/{key}")

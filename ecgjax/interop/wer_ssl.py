@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecgjax.errors import DataError
+from ecgjax.config import Experiment
+from ecgjax.errors import DataError, UserError
 from ecgjax.interop.mapping import Row, Table
+from ecgjax.models import tcn_transformer
 from ecgjax.signals import preprocess, published
+from ecgjax.tasks import modality_recognition
 
 _TCN, _LAYER = "model_fusion.tcn{m}.network", "model_fusion.transformer_encoder.layers.0"
 _OUR_TCN, _OUR_LAYER = "params/encoder/tcn_{m}", "params/encoder/layer_0"
@@ -73,6 +76,16 @@ def arrays(saved: Any, path: str | Path) -> Any:
     if not isinstance(saved, Mapping) or "state_dict_fusion" not in saved:
         raise DataError(path, "holds no state_dict_fusion", "Name a best_model.pth of WER-SSL's pretrained_models.")
     return saved["state_dict_fusion"]
+
+
+def check(experiment: Experiment) -> None:
+    """Raises a UserError where the config is of another network, though its arrays may have the same shapes."""
+    for part, theirs in (("model", tcn_transformer.Config()), ("task", modality_recognition.Config())):
+        ours, same = getattr(experiment, part), ("distortions", "hidden") if part == "task" else vars(theirs)
+        for field in same:
+            then, now = getattr(theirs, field), getattr(ours, field, None)
+            if then != now and field not in getattr(theirs, "may_differ", ()):
+                raise UserError(f"{part}.{field}={now}: the released weights are of {then}. Leave it as it is.")
 
 
 def fed() -> tuple[dict[str, dict[str, Any]], dict[str, preprocess.Steps]]:

@@ -32,7 +32,8 @@ def attend(
 
     Args:
       seen_BS: tokens that may be looked at; None for all of them.
-      dropout: of weights, drawn from `rng`. Weights of long windows are not kept for it either.
+      dropout: of weights, drawn from `rng`. Weights of long windows are not kept for it either; without it they stand
+        in memory on accelerators where no fused kernel serves (float32), for the backward pass too.
     """
     platform, width = jax.default_backend(), query_BLHK.shape[-1]
     if not dropout and platform != "cpu":
@@ -189,7 +190,8 @@ def _hide(logits: jax.Array, seen: jax.Array | None) -> jax.Array:
 
 def _drop(rng: jax.Array, weights_LS: Float[Array, "L S"], rate: float) -> Float[Array, "L S"]:
     """`base.drop` for what never lies on several devices: counting words in one row takes half of its time."""
-    words = threefry_2x32(jax.random.key_data(rng), jnp.arange(-(-weights_LS.size // 4), dtype=jnp.uint32))
+    # Of two words, whatever kind of key is the default.
+    words = threefry_2x32(jax.random.bits(rng, (2,)), jnp.arange(-(-weights_LS.size // 4), dtype=jnp.uint32))
     byte = jax.lax.bitcast_convert_type(words, jnp.uint8).ravel()[: weights_LS.size]
     return drop_below(byte.reshape(weights_LS.shape), weights_LS, rate)
 

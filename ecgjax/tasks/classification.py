@@ -117,7 +117,7 @@ class ClassifierHead(nn.Module):
         for i, width in enumerate(self.hidden):
             x_BD = nn.Dense(width, name=f"hidden_{i}")(x_BD)
             if self.batch_norm:  # training batches have no padding: every row counts
-                x_BD = BatchNorm(name=f"norm_{i}")(x_BD, jnp.ones(len(x_BD), bool), train)
+                x_BD = BatchNorm(name=f"norm_{i}")(x_BD, jnp.ones_like(x_BD[:, 0], bool), train)
             x_BD = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x_BD))
         logits_BN = nn.Dense(self.num_logits, name="out")(x_BD)
         return logits_BN.astype(jnp.promote_types(logits_BN.dtype, jnp.float32))

@@ -69,6 +69,10 @@ class ModalityRecognition(MakesVersions):
         signals, version_N = self.make_versions(key, batch)
         return signals, Targets(version_N, {name: known(x_NTC) for name, x_NTC in signals.items()})
 
+    def _known(self, targets: Targets, name: str) -> jax.Array:
+        """Which windows have a modality; one that is left out of the signals none has."""
+        return targets.known.get(name, jnp.zeros(len(targets.version_N), bool))
+
     def loss(self, outputs: dict[str, jax.Array], targets: Targets, weight_B: jax.Array) -> tuple[jax.Array, Metrics]:
         """The sum over modalities of the mean cross-entropy; signals that a window lacks count for nothing.
 
@@ -76,13 +80,14 @@ class ModalityRecognition(MakesVersions):
         of these count the same and batches add up.
         """
         version_N, weight_N = targets.version_N, jnp.repeat(weight_B, self.versions_each)
-        there_N = {name: weight_N * targets.known[name] for name in outputs}
+        known_N = {name: self._known(targets, name) for name in outputs}
+        there_N = {name: weight_N * known_N[name] for name in outputs}
         log_NV = {name: there_N[name][:, None] * jax.nn.log_softmax(logits_NV) for name, logits_NV in outputs.items()}
         right = {name: jnp.sum(there_N[name] * (jnp.argmax(outputs[name], -1) == version_N)) for name in outputs}
         count = {name: jnp.sum(there_N[name]) for name in outputs}
         together_NV = sum(log_NV.values())
         total = -jnp.sum(jnp.take_along_axis(together_NV, version_N[:, None], axis=1))
-        some_N = weight_N * jnp.any(jnp.stack([targets.known[name] for name in outputs]), axis=0)
+        some_N = weight_N * jnp.any(jnp.stack(list(known_N.values())), axis=0)
         metrics = {
             "loss": (total, sum(count.values()) / len(outputs)),
             "accuracy": (sum(right.values()), sum(count.values())),  # of signals, so the mean where none are lacking
@@ -99,7 +104,7 @@ class ModalityRecognition(MakesVersions):
         """
         each, predictions = self.versions_each, {}
         for name, logits_NV in outputs.items():
-            said_NV = jnp.where(targets.known[name][:, None], jax.nn.softmax(logits_NV), jnp.nan)
+            said_NV = jnp.where(self._known(targets, name)[:, None], jax.nn.softmax(logits_NV), jnp.nan)
             predictions[f"version_probability/{name}"] = said_NV.reshape(-1, each, len(self.version_names))
         return {"version": targets.version_N.reshape(-1, each)} | predictions
 
@@ -119,7 +124,9 @@ class ModalityHeads(nn.Module):
             )
         outputs = {}
         for name, x_ND in sorted(encoded.by_modality.items()):
-            counts_N = known(signals[name]) & jnp.any(x_ND != 0, axis=1)  # an encoder may drop modalities in training
+            counts_N = jnp.any(x_ND != 0, axis=1)  # an encoder may drop modalities in training
+            if name in signals:
+                counts_N &= known(signals[name])
             head = ModalityHead(self.num_versions, self.hidden, self.dropout, name=name)
             outputs[name] = head(x_ND, counts_N, train)
         return outputs

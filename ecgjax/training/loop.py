@@ -22,7 +22,7 @@ from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus, open_corpus
 from ecgjax.data.pipeline import Gather, TrainSource
 from ecgjax.data.staging import whole_file
-from ecgjax.data.windows import describe_modality
+from ecgjax.data.windows import describe_modality, having
 from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
 from ecgjax.training import checkpoint, features, inherit, optim, provenance, workdir
@@ -286,7 +286,7 @@ def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
         "history": history,
         "stores": fingerprint(this.corpus),
         "modalities": {m: describe_modality(this.corpus.stores, m) for m in data.modalities},
-        "preprocess": {m: first["preprocess"][m] for m in data.modalities},
+        "preprocess": {m: having(this.corpus.stores, m)[0].manifest["preprocess"][m] for m in data.modalities},
         "label": plain.to_dict(this.corpus.label),
         "label_spec": first["labels"].get(data.label.name),
         "class_names": list(this.corpus.class_names),
