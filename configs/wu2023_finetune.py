@@ -17,38 +17,27 @@ Figures marked "code" are those of the released code, whose frozen encoder train
 import copy
 
 from ecgjax import config
-from ecgjax.config import (
-    Borders,
-    Data,
-    Experiment,
-    Label,
-    LabelRule,
-    Optim,
-    Optimizer,
-    Protocol,
-    Split,
-    Train,
-)
+from ecgjax.config import Borders, Data, Experiment, Label, LabelRule, Optim, Optimizer, Protocol, Split, Train
 from ecgjax.models import tcn_transformer
 from ecgjax.tasks import classification
 
 SOFTMAX = classification.Loss.SOFTMAX
 CONTINUOUS = {"name": "arousal", "borders": Borders.MEAN, "rule": LabelRule.BINS}  # rated all along; mean: ours
-# Label, classes, learning rate, batch size and epochs; the last three: code, but for stress, ours
+# Number of classes and their label
 SETS = {
-    "wesad": (Label("condition", classes=(1, 2, 3)), 3, 1e-4, 128, 20),  # classes: code
-    "wesad2": (Label("condition", classes=(1, 2, 3), positive=(2,)), 2, 1e-4, 128, 20),  # classes: code
-    "case": (Label(**CONTINUOUS, thresholds=(5.0,)), 2, 1e-3, 64, 64),  # of 0.5 to 9.5; threshold: ours
-    "case3": (Label(**CONTINUOUS, thresholds=(3.5, 6.5)), 3, 1e-3, 64, 64),  # ours
-    "kemocon": (Label(**CONTINUOUS, thresholds=(3.0,)), 2, 1e-3, 64, 64),  # of 1 to 5; threshold: ours
-    "kemocon3": (
-        Label(**CONTINUOUS, thresholds=(2.5, 3.5)),
-        3,
-        1e-3,
-        64,
-        64,
-    ),  # what rounds to 3 is in the middle: ours
-    "stress": (Label("stress"), 2, 1e-3, 64, 20),
+    "wesad": (3, Label("condition", classes=(1, 2, 3))),  # code
+    "wesad2": (2, Label("condition", classes=(1, 2, 3), positive=(2,))),  # code
+    "case": (2, Label(**CONTINUOUS, thresholds=(5.0,))),  # of 0.5 to 9.5; threshold: ours
+    "case3": (3, Label(**CONTINUOUS, thresholds=(3.5, 6.5))),  # ours
+    "kemocon": (2, Label(**CONTINUOUS, thresholds=(3.0,))),  # of 1 to 5; threshold: ours
+    "kemocon3": (3, Label(**CONTINUOUS, thresholds=(2.5, 3.5))),  # what rounds to 3 is in the middle: ours
+    "stress": (2, Label("stress")),
+}
+TRAINING = {  # learning rate, batch size, epochs; code, but for stress, ours
+    "wesad": (1e-4, 128, 20),
+    "case": (1e-3, 64, 64),
+    "kemocon": (1e-3, 64, 64),
+    "stress": (1e-3, 64, 20),
 }
 MODES = ("frozen", "full", "scratch", "random")
 VARIANTS = tuple(f"{name}_{mode}" for name in SETS for mode in MODES)
@@ -56,7 +45,8 @@ VARIANTS = tuple(f"{name}_{mode}" for name in SETS for mode in MODES)
 
 def get_config(variant: str = "stress_frozen") -> config.Experiment:
     name, _, mode = variant.partition("_")
-    label, num_classes, learning_rate, batch_size, num_epochs = copy.deepcopy(SETS[name])
+    num_classes, label = copy.deepcopy(SETS[name])
+    learning_rate, batch_size, num_epochs = TRAINING[name.rstrip("23")]
     return Experiment(
         task=classification.Config(num_classes, loss=SOFTMAX, hidden=(128,), dropout=0.2, batch_norm=True),  # code
         model=tcn_transformer.Config(),  # code

@@ -1,7 +1,9 @@
 """The contract of an encoder, signals in, tokens and one pooled vector out, and the small parts encoders share.
 
 A modality that a window lacks (its sensor failed) comes as NaN throughout; `known` tells. One that every window lacks
-may be left out of the signals. Encoders of several modalities do without; those of one need not.
+may be left out of the signals. Encoders of several modalities do without; those of one need not. Of several, `Config`
+has a field `modalities`, and the module, as its `config`, that Config; its tokens before they are joined are sown as
+`<modality>_tokens`, so that reports can tell whose attention goes where.
 
 Where another run's weights are loaded (`init_from`), every field of the model's `Config` must be as it was, but for
 those in its class attribute `may_differ`: names of fields that do not change what the weights mean, such as dropout.
