@@ -160,7 +160,7 @@ def _in_turn(
 
         return jax.tree.map(put, done, do(number))
 
-    shapes, per_group = jax.eval_shape(do, jnp.int32(0)), batch // together
+    shapes, per_group = jax.eval_shape(do, 0), batch // together
     done = jax.tree.map(lambda y: jnp.zeros((together, per_group, y.shape[1], heads, *y.shape[2:]), y.dtype), shapes)
     done = jax.lax.fori_loop(0, per_group * heads, turn, done)
     return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), done)
