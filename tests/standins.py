@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from configs import prepare_stress_predict
 from ecgjax.data.prepare import Preparation, prepare
+from ecgjax.signals import published
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 CONDITIONS = ("transient", "baseline", "stress", "amusement", "meditation", "ignored 5", "ignored 6", "ignored 7")
@@ -96,6 +96,6 @@ def _samples(name: str, duration_s: float, rate_hz: float, rng: np.random.Genera
 
 def make_store(folder: Path, kind: str, num_people: int = 4, lacking: tuple[str, ...] = ()) -> Path:
     """A store at 4 Hz, prepared as `wu2023` of the configs."""
-    steps = prepare_stress_predict.get_config("wu2023").preprocess
-    prepare(Preparation(Config("", kind, num_people, lacking), steps, workers=1), folder / kind)
+    people = Config("", kind, num_people, lacking)
+    prepare(Preparation(people, published.wu2023(), workers=1), folder / kind)
     return folder / kind

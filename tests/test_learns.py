@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import prepare_stress_predict, wu2023_finetune, wu2023_pretrain
+from configs import wu2023_finetune, wu2023_pretrain
 from ecgjax.config import Label, Optim, Schedule, Split
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.datasets import synthetic
@@ -22,6 +22,7 @@ from ecgjax.evaluation import metrics, protocols
 from ecgjax.evaluation.protocols import MODEL
 from ecgjax.models import conv, conv_transformer, tcn_transformer
 from ecgjax.models.base import Activation, NormOrder
+from ecgjax.signals import published
 from ecgjax.tasks import classification, transform_recognition
 from ecgjax.training import loop
 from ecgjax.training.evaluate import evaluate
@@ -77,7 +78,7 @@ def versions(folder):
 def wrist(folder, experiment, num_subjects):
     """An experiment of Wu et al. on windows of half a minute, with a smaller model."""
     people = synthetic.Config(num_subjects=num_subjects, trials_per_subject=6, modalities=("eda", "bvp", "temp"))
-    prepare(Preparation(people, prepare_stress_predict.get_config("wu2023").preprocess, workers=1), folder / "store")
+    prepare(Preparation(people, published.wu2023(), workers=1), folder / "store")
     experiment.model = tcn_transformer.Config(channels=(8, 8), width=32, num_heads=2, hidden=32, tcn_dropout=0.0)
     experiment.model.dropout = experiment.model.attention_dropout = 0.0
     data, experiment.data.store = experiment.data, str(folder / "store")
