@@ -5,8 +5,9 @@
 
 Variants: the authors' head for `swell`, `wesad`, `dreamer`, `amigos`; `linear` (a linear probe); `full` (the encoder is
 trained too); `scratch` (the fully supervised control); `random` (the features of a random encoder). The encoder's
-vectors are computed once and kept with it. Classes: as stored (multi-class), or binary by
---config.data.label.rule=threshold --config.task.num_classes=2 --config.task.loss=binary.
+vectors are computed once and kept with it. Classes: two as they stand, or parted by
+--config.data.label.rule=threshold; more, as their multi-class runs, by --config.task.num_classes=4
+--config.task.loss=softmax.
 The headline is subject-disjoint; the authors' own split is --config.data.split.protocol=window, and optimistic.
 Figures marked "code" are those of the released code.
 """

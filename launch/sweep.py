@@ -13,6 +13,7 @@ Brackets hold a value with commas together: --sweep="data.store=(a,b),(a,c)".
 done.
 """
 
+import re
 import shlex
 import subprocess
 import sys
@@ -45,14 +46,18 @@ def main() -> None:
         print(_submit(folder, len(cells)))
         return
     mesh.start(distributed=False)
-    failed = []
+    if not experiment.task.make().num_classes and not experiment.data.split.validation_fraction:
+        raise UserError(
+            "data.split.validation_fraction=0: the cells of a pre-training are compared on those kept aside."
+        )
+    failed: dict[str, Exception] = {}
     for number, cell in enumerate(cells):
         if CELL.value in (-1, number) and sweeps.read_result(cell, folder / cell.name) is None:
             print(f"cell {number + 1} of {len(cells)}: {cell.name}", file=sys.stderr)
             try:
                 _run(cell.experiment, folder / cell.name)
-            except NonFiniteLossError as error:
-                failed.append(cell.name)
+            except (NonFiniteLossError, UserError) as error:
+                failed[cell.name] = error
                 print(f"cell {cell.name} failed: {error}", file=sys.stderr)
     if CELL.value == -1:
         read = {cell.name: sweeps.read_result(cell, folder / cell.name) for cell in cells}
@@ -60,7 +65,8 @@ def main() -> None:
         if done:
             print(f"\n{summary.report_sweep(experiment, done, [n for n, r in read.items() if not r], folder)}")
     if failed:
-        raise NonFiniteLossError(f"{len(failed)} of {len(cells)} cells failed: {', '.join(failed)}.")
+        kind = NonFiniteLossError if any(isinstance(e, NonFiniteLossError) for e in failed.values()) else UserError
+        raise kind(f"{len(failed)} of {len(cells)} cells failed: {', '.join(failed)}. {next(iter(failed.values()))}")
 
 
 def _run(experiment: Any, folder: Path) -> None:
@@ -78,13 +84,15 @@ def _submit(folder: Path, count: int) -> str:
     from ecgjax.errors import UserError
 
     folder.mkdir(parents=True, exist_ok=True)
-    again = [a for a in sys.argv[1:] if not a.lstrip("-").startswith(("submit", "slurm"))]
+    own = [i for i, a in enumerate(sys.argv) if re.fullmatch(r"--?(submit|slurm)(=.*)?", a, re.DOTALL)]
+    values = [i + 1 for i in own if "=" not in sys.argv[i]]
+    again = [a for i, a in enumerate(sys.argv) if i and i not in (*own, *values)]
     command = shlex.join([sys.executable, "-m", "launch.sweep", *again])
     script = folder / "sweep.sbatch"
     script.write_text(
         "#!/bin/sh\n"
         f"#SBATCH --job-name={shlex.quote(folder.name)} --array=0-{count - 1}\n"
-        f"#SBATCH --output={shlex.quote(str(folder.absolute() / 'slurm-%A_%a.out'))} --signal=TERM@120 --requeue\n"
+        f"#SBATCH --output={shlex.quote(str(folder.absolute() / 'slurm-%A_%a.out'))} --signal=B:TERM@120 --requeue\n"
         f"cd {shlex.quote(str(Path.cwd()))}\n"
         f"exec {command} --cell=$SLURM_ARRAY_TASK_ID\n"
     )

@@ -141,3 +141,9 @@ def test_shuffled_trials_stay_with_their_person_and_whole(rated):
         assert sorted(shuffled.rating[mine]) == sorted(windows.rating[mine])
     pairs = shuffled.rating.reshape(-1, 2)  # both windows of a trial of ten seconds
     np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
+
+
+@pytest.mark.parametrize(("classes", "wrong"), [((1, 7), 7), ((-1, 1, 2), -1), ((1, 2, 2), 2)])
+def test_classes_that_nobody_has_or_named_twice_are_refused(rated, classes, wrong):
+    with pytest.raises(UserError, match=f"data.label.classes: {wrong} is named twice, or no window"):
+        learn(rated, Label("arousal", classes=classes), rated.subjects)

@@ -101,6 +101,7 @@ def test_baselines_learn_from_the_fold_s_other_people(experiment, done):
 
 def test_finished_folds_are_read_and_not_trained_again(experiment, done, monkeypatch, capsys):
     before = files(done[1])
+    protocols._measured.clear()
     with monkeypatch.context() as patch:
         patch.setattr(loop, "run", None)
         again = cross_validate(experiment, done[1])

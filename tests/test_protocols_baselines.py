@@ -6,7 +6,7 @@ import pytest
 from ecgjax.config import Data
 from ecgjax.data.windows import find_windows
 from ecgjax.errors import UserError
-from ecgjax.evaluation import protocols
+from ecgjax.evaluation import physiology, protocols
 from tests.stores import alternating_labels, memory_store
 
 CLASSES = ("calm", "tense")
@@ -37,3 +37,16 @@ def test_beats_are_sought_where_they_can_be_seen(monkeypatch):
 def test_a_store_of_other_recordings_is_refused(monkeypatch):
     with pytest.raises(UserError, match="data.baseline_store=finer: it holds 0% of the windows"):
         predicted(monkeypatch, store("another", 64.0))
+
+
+def test_the_same_windows_are_measured_once_and_others_again(monkeypatch):
+    protocols._measured.clear()
+    measure, calls = physiology.features, []
+    monkeypatch.setattr(physiology, "features", lambda *given: calls.append(1) or measure(*given))
+    first = predicted(monkeypatch, store("toy", 64.0))[0]
+    again = predicted(monkeypatch, store("toy", 64.0))[0]
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first["HRV, forest"].probability_NC, again["HRV, forest"].probability_NC)
+    predicted(monkeypatch, None)
+    predicted(monkeypatch, memory_store(rates_hz={"bvp": 64.0}, seed=1))
+    assert len(calls) == 3

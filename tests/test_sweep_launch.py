@@ -67,6 +67,12 @@ def test_slurm_gets_an_array_of_the_cells(store, tmp_path, run_module, monkeypat
     assert "--array=0-2" in text
     assert "--sweep=seed=0,1,2" in text and text.rstrip().endswith("--cell=$SLURM_ARRAY_TASK_ID")
     assert "submit" not in text and "--slurm" not in text
+    assert "--signal=B:TERM@120" in text  # to the shell that became the run, not to steps it does not have
+    apart = ("--sweep=seed=0,1,2", "--submit", "slurm", "--slurm", "--gres=gpu:2")
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "slurm_runs", *apart))
+    assert (tmp_path / "called").read_text().split()[0] == "--gres=gpu:2", run.stderr
+    text = (tmp_path / "slurm_runs" / "sweep.sbatch").read_text()
+    assert f"--workdir={tmp_path / 'slurm_runs'}" in text and "gres" not in text and "--submit" not in text
     monkeypatch.setenv("PATH", "/nowhere")
     run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *more))
     assert run.returncode == 2 and "sbatch: not found" in run.stderr

@@ -18,7 +18,14 @@ def learn(windows: Windows, label: config.Label, fit_subjects: list[str]) -> con
       UserError: as `classify`.
     """
     if label.rule is LabelRule.CLASS:
-        return dataclasses.replace(label, classes=label.classes or _values(windows, label))
+        values = _values(windows, label)
+        unknown = [c for i, c in enumerate(label.classes) if c not in values or c in label.classes[:i]]
+        if unknown:
+            raise UserError(
+                f'data.label.classes: {unknown[0]} is named twice, or no window of "{label.name}" has it. There are '
+                f"{', '.join(map(str, values))}."
+            )
+        return dataclasses.replace(label, classes=label.classes or values)
     if label.rule not in (LabelRule.MEAN, LabelRule.MEDIAN):
         return label
     trials = _first_of_each_trial(windows)

@@ -1,11 +1,12 @@
 """Cross-validation: every fold an ordinary run in its own folder, so that it resumes like one; then one table."""
 
 import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from ecgjax.training.state import State
 
 MODEL = "ecgjax"
 _KEPT = "predictions.npz"  # in a fold's folder, once it is tested
+# The features of the last windows: those of the cells of a sweep are mostly the same, and to find beats takes minutes.
+_measured: dict[tuple[Any, ...], Features] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +189,12 @@ def _measure(stores: Sequence[Store], data: config.Data, windows: Windows) -> Fe
             )
     gather = make_gather(stores, windows, data)
     rates_hz = {m: describe_modality(stores, m)["rate_hz"] for m in physiology.READ if m in gather.samples}
-    told = ", ".join(rates_hz) or "no signal that it knows"
-    tell(f"baselines: physiology of {told} in {len(windows):,} windows, then a classifier a fold")
-    every = np.arange(len(windows))
-    return physiology.features({m: gather.cut(m, every) for m in rates_hz}, rates_hz, len(windows))
+    rows = hashlib.sha256(b"".join(column.tobytes() for column in (windows.store, *windows.rows.values()))).hexdigest()
+    key = (*(store.manifest["content_hash"] for store in stores), *gather.samples.items(), rows)
+    if key not in _measured:
+        told = ", ".join(rates_hz) or "no signal that it knows"
+        tell(f"baselines: physiology of {told} in {len(windows):,} windows, then a classifier a fold")
+        every = np.arange(len(windows))
+        _measured.clear()
+        _measured[key] = physiology.features({m: gather.cut(m, every) for m in rates_hz}, rates_hz, len(windows))
+    return _measured[key]

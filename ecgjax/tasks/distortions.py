@@ -60,7 +60,7 @@ class Strengths:
         """Raises a UserError for a strength no window could take."""
         for name, fits, wanted in (
             ("snr_db", -100 <= self.snr_db <= 100, "between -100 and 100 dB"),
-            ("scale", self.scale > 0 and self.scale != 1 and math.isfinite(self.scale), "above 0, and not 1"),
+            ("scale", 0.001 <= self.scale <= 1000 and abs(self.scale - 1) > 1e-6, "from 0.001 to 1000, and not 1"),
             ("permutation_pieces", self.permutation_pieces >= 2, "of at least 2"),
             ("warp_pieces", self.warp_pieces >= 2, "of at least 2"),
             ("warp_stretch", 1 < self.warp_stretch <= 100, "above 1, up to 100"),
