@@ -47,6 +47,9 @@ def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, r
     assert "<svg" in page and ">mask_span<" in page
     assert run.stdout.count("validation") == 3
 
+    none_aside = "--config.data.split.validation_fraction=0"
+    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=seed=0", none_aside))
+    assert run.returncode == 2 and "data.split.validation_fraction=0: the cells of a pre-training" in run.stderr
     run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20,40", "--config.seed=1"))
     assert run.returncode == 2
     assert "mask_span=5: holds another run" in run.stderr and "config.seed was 0 and is 1" in run.stderr
