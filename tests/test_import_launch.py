@@ -137,10 +137,10 @@ def test_what_cannot_be_imported_leaves_nothing(run_module, tmp_path):
         (bad, "run", (), "bad.pth: lacks: fc22.bias."),
         (other, "run", (), "other.pth: holds no state_dict_fusion."),
         (good, "full", (), "full: exists. Give the name of a folder"),
-        (good, "run", ("--config.model.width=64",), "the config's model is not the one in"),
+        (good, "run", ("--config.model.width=64",), "model.width=64: the released weights are of 128."),
         (good, "run", ("--config.model.num_heads=8",), "model.num_heads=8: the released weights are of 4."),
         (good, "run", ("--config.task.distortions=noise,crop",), "task.distortions="),
-        (good, "run", two, "Set --config.data.modalities=eda,bvp,temp."),
+        (good, "run", two, "the released weights are of ('eda', 'bvp', 'temp')."),
     ):
         done = call(run_module, file, tmp_path / folder, *more)
         assert done.returncode == 2 and message in done.stderr, done.stderr
