@@ -140,6 +140,7 @@ def test_what_cannot_be_imported_leaves_nothing(run_module, tmp_path):
         (good, "run", ("--config.model.width=64",), "model.width=64: the released weights are of 128."),
         (good, "run", ("--config.model.num_heads=8",), "model.num_heads=8: the released weights are of 4."),
         (good, "run", ("--config.task.distortions=noise,crop",), "task.distortions="),
+        (good, "run", ("--config.data.modalities=eda,bvp,temp,acc",), "Set --config.data.modalities=eda,bvp,temp."),
         (good, "run", two, "the released weights are of ('eda', 'bvp', 'temp')."),
     ):
         done = call(run_module, file, tmp_path / folder, *more)
