@@ -174,7 +174,7 @@ def test_the_malicious_pickles_would_run(tmp_path):
         (b"Q", "no persistent id"),
         (b"(NNNNNtQ", "a persistent id of nothing"),
         (b"]}NNsa)R", "a call of a list"),
-        (STORAGE + b")" + b"\x85" * 1_000_000 + b"X\x03\x00\x00\x00cpuK\x01tQ", "a storage named by a deep tuple"),
+        (STORAGE + b")" + b"\x85" * 200_000 + b"X\x03\x00\x00\x00cpuK\x01tQ", "a storage named by a deep tuple"),
         (STORAGE + b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpu)tQ", "a storage whose length is a tuple"),
         (b"ccollections\nOrderedDict\n(]tR", "an OrderedDict of something"),
     ],
