@@ -14,7 +14,6 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -23,7 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks import torch_twin
-from benchmarks.train_step import Ours, race
+from benchmarks.train_step import Ours, race, sustained
 from configs import wu2023_pretrain
 
 SAMPLES, MODALITIES, VERSIONS = 240, ("eda", "bvp", "temp"), 6
@@ -107,17 +106,10 @@ def compare(windows: int, rounds: int) -> None:
     race(f"pretext step, {windows} windows in {VERSIONS} versions, 720 tokens", contenders, rounds, windows)
 
 
-def measure(windows: int, rounds: int, steps: int = 20) -> None:
-    """Throughput on an accelerator: steps are sent one after the other, without waiting for each."""
+def measure(windows: int, rounds: int) -> None:
+    """Throughput on an accelerator."""
     batch = batch_of(windows)
-    ours, taken = Ours(experiment(), batch), []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(steps):
-            ours.step(batch, wait=False)
-        jax.block_until_ready(ours.state)
-        taken.append((time.perf_counter() - start) / steps)
-    second, device = min(taken), jax.devices()[0]
+    second, device = sustained(Ours(experiment(), batch), batch, rounds), jax.devices()[0]
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**30
     print(f"{device.device_kind}, {windows} windows in {VERSIONS} versions: {1e3 * second:.2f} ms a step")
     print(f"{windows / second:,.0f} windows/s, {windows / second / 60:,.1f} h of signal/s, peak {peak:.2f} GiB")

@@ -10,7 +10,6 @@ ecgjax is faster. On an accelerator only ecgjax runs, in float32 and bfloat16, a
 
 import argparse
 import platform
-import time
 
 import jax
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks import host_distortions, torch_twin
-from benchmarks.train_step import Ours, batch_of, race
+from benchmarks.train_step import Ours, batch_of, race, sustained
 from ecgjax.config import Experiment, Optim
 from ecgjax.models import base, conv
 from ecgjax.tasks import transform_recognition
@@ -98,19 +97,12 @@ def arithmetic(windows: int) -> float:
     return 3.0 * windows * VERSIONS * total
 
 
-def measure(x_BT: np.ndarray, dtype: base.Precision, rounds: int, steps: int = 20) -> None:
-    """Throughput on an accelerator: steps are sent one after the other, without waiting for each."""
+def measure(x_BT: np.ndarray, dtype: base.Precision, rounds: int) -> None:
+    """Throughput on an accelerator."""
     batch = batch_of(x_BT[..., None])
     ours = Ours(experiment(dtype), batch)
     cost = ours.compiled.train_step.lower(ours.state, batch, ours.rate).compile().cost_analysis()
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(steps):
-            ours.step(batch, wait=False)
-        jax.block_until_ready(ours.state)
-        taken.append((time.perf_counter() - start) / steps)
-    second, device, by_hand = min(taken), jax.devices()[0].device_kind, arithmetic(len(x_BT))
+    second, device, by_hand = sustained(ours, batch, rounds), jax.devices()[0].device_kind, arithmetic(len(x_BT))
     rate = len(x_BT) / second
     print(f"\n{device}, {dtype.value}, {len(x_BT)} windows in {VERSIONS} versions: {1e3 * second:.2f} ms a step")
     print(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax import config, plain
-from ecgjax.config import ChooseOn, LabelRule, Protocol, Unit
+from ecgjax.config import LabelRule, Protocol, Unit
 from ecgjax.data import labels, splits
 from ecgjax.data.pipeline import open_stores
 from ecgjax.data.store import Store
@@ -63,7 +63,7 @@ def open_corpus(data: config.Data) -> Corpus:
     """
     found = _open(data)
     if data.split.protocol is not Protocol.WINDOW:
-        _refuse_copies(found)
+        _refuse_copies(found, data.split)
     return found
 
 
@@ -88,10 +88,10 @@ def _open(data: config.Data) -> Corpus:
     label = labels.learn(eval_windows, data.label, fit_subjects)
     windows, eval_windows = (labels.classify(w, label) for w in (windows, eval_windows))
     train, validation, test = (ids[eval_windows.label[ids] >= 0] for ids in (fold.train, fold.validation, fold.test))
-    by_oracle = data.split.choose_epoch_on is ChooseOn.TESTED and data.split.fold >= 0
     if label.fraction < 1:
         train = labels.limit(eval_windows, train, label, data.split.seed)
-        validation = validation if by_oracle else labels.limit(eval_windows, validation, label, data.split.seed)
+        if not splits.by_oracle(data.split):
+            validation = labels.limit(eval_windows, validation, label, data.split.seed)
     learnt = np.setdiff1d(np.union1d(train, validation), test)
     if not one_grid:
         train = np.flatnonzero(windows.are_of(eval_windows.subjects_of(train)))
@@ -102,11 +102,11 @@ def _open(data: config.Data) -> Corpus:
     return found
 
 
-def _refuse_copies(found: Corpus) -> None:
+def _refuse_copies(found: Corpus, split: config.Split) -> None:
     """A recording that lies in the data under two names must not be on two sides."""
     sides = (found.windows.take(found.train), *(found.eval_windows.take(ids) for ids in (found.validation, found.test)))
     digests = [(side, recording_digests(found.stores, side)) for side in sides]
-    if np.array_equal(found.validation, found.test):  # where the epoch is chosen on those who are tested
+    if splits.by_oracle(split):  # those who choose the epoch are those who are tested
         del digests[1]
     for (here, some), (there, others) in itertools.combinations(digests, 2):
         if shared := some & others:

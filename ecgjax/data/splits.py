@@ -37,13 +37,17 @@ def make_fold(windows: Windows, split: config.Split) -> Fold:
     left = np.ones(len(windows), bool)
     test = np.flatnonzero(left)[:0] if split.fold < 0 else _held_out(windows, split)
     left[test] = False
-    by_oracle = split.choose_epoch_on is ChooseOn.TESTED and len(test) > 0
-    validation = test if by_oracle else _validation(windows, split, np.flatnonzero(left))
+    validation = test if by_oracle(split) else _validation(windows, split, np.flatnonzero(left))
     left[validation] = False
     fold = Fold(np.flatnonzero(left), validation, test)
     if split.protocol is not Protocol.WINDOW:
-        refuse_overlap(windows, dataclasses.replace(fold, validation=test[:0]) if by_oracle else fold)
+        refuse_overlap(windows, dataclasses.replace(fold, validation=test[:0]) if by_oracle(split) else fold)
     return fold
+
+
+def by_oracle(split: config.Split) -> bool:
+    """Whether the epoch is chosen on those who are tested, in a fold that tests somebody."""
+    return split.choose_epoch_on is ChooseOn.TESTED and split.fold >= 0
 
 
 def refuse_overlap(windows: Windows, fold: Fold) -> None:

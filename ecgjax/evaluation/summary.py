@@ -173,15 +173,10 @@ def _baselines_within(model: Model, stores: Sequence[Store], windows: Windows) -
     folds = [splits.make_fold(windows, dataclasses.replace(split, fold=i)) for i in range(split.num_folds)]
     sides = [protocols.Side(windows, fold.train, fold.test) for fold in folds]
     experiment, classes = model.experiment, tuple(model.about["class_names"])
-    # The finer store of the training's recordings knows nothing of these.
-    data = dataclasses.replace(experiment.data, baseline_store=_given(model, "baseline_store"))
+    data = experiment.data
+    if data.baseline_store == model.about["config"]["data"].get("baseline_store", ""):
+        data = dataclasses.replace(data, baseline_store="")  # that of the training's recordings knows nothing of these
     return protocols.baseline_predictions(stores, data, sides, classes, experiment.seed)[0]
-
-
-def _given(model: Model, field: str) -> str:
-    """A field of the data as it was asked for now; empty where it is still the training's."""
-    now = getattr(model.experiment.data, field)
-    return "" if now == model.about["config"]["data"].get(field, "") else now
 
 
 def _doubts(found: CrossValidation) -> list[str]:
