@@ -14,6 +14,7 @@ from ecgjax.errors import UserError
 from ecgjax.evaluation import protocols
 from ecgjax.evaluation.predictions import Predictions
 from ecgjax.evaluation.protocols import MODEL, cross_validate
+from ecgjax.tasks import classification
 from ecgjax.training import checkpoint, loop
 from launch import overrides
 from tests import tiny
@@ -161,7 +162,8 @@ def untrained(monkeypatch):
 
     def test_fold(fold, corpus, folder, part):
         label_N = corpus.eval_windows.label[corpus.test]
-        return Predictions(label_N, np.full((len(label_N), 2), 0.5), corpus.eval_windows.subject[corpus.test])
+        count = len(corpus.class_names)
+        return Predictions(label_N, np.full((len(label_N), count), 1 / count), corpus.eval_windows.subject[corpus.test])
 
     monkeypatch.setattr(protocols, "_test_fold", test_fold)
     monkeypatch.setattr(protocols, "baseline_predictions", lambda *arguments: ({}, 0))
@@ -212,7 +214,7 @@ def test_every_fold_starts_from_a_pretraining_without_the_people_it_tests(experi
         cross_validate(tuning, tmp_path / "again")
 
 
-def test_folds_whose_validation_windows_are_of_one_class_are_told(experiment, tmp_path, monkeypatch):
+def test_folds_whose_validation_windows_lack_a_class_are_told(experiment, tmp_path, monkeypatch):
     rows = [(r, 10.0 * i, 10.0 * i + 10, float(r > 3 and i % 2)) for r in range(8) for i in range(6)]
     store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "wild")})
     monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
@@ -224,8 +226,22 @@ def test_folds_whose_validation_windows_are_of_one_class_are_told(experiment, tm
     for number in range(4):
         mixed.data.split.fold = number
         chosen_on.append({int(subject[-2:]) > 3 for subject in open_corpus(mixed.data).validation_subjects})
-    assert found.one_sided == [n for n, wild in enumerate(chosen_on) if True not in wild]
-    assert 0 < len(found.one_sided) < 4
+    assert found.lacking == [(n, "validation", "wild") for n, wild in enumerate(chosen_on) if True not in wild]
+    assert 0 < len(found.lacking) < 4
+
+
+def test_folds_whose_training_windows_lack_a_class_are_told(experiment, tmp_path, monkeypatch):
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(i % 2 or 2 * (r == 5))) for r in range(8) for i in range(6)]
+    store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "tense", "wild")})
+    monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
+    untrained(monkeypatch)
+    three = copy.deepcopy(experiment)
+    three.data.split.num_folds, three.data.split.validation_fraction = 4, 0.0
+    three.task.num_classes, three.task.loss = 3, classification.Loss.SOFTMAX
+    found = cross_validate(three, tmp_path)
+    corpora = [open_corpus(config.fold_of(three, number).data) for number in range(4)]
+    (only,) = [n for n, corpus in enumerate(corpora) if 2 in corpus.eval_windows.label[corpus.test]]
+    assert found.lacking == [(only, "training", "wild")]
 
 
 def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):

@@ -165,10 +165,13 @@ def test_the_report_names_the_commits_that_trained(crossed, pretrained):
         assert f"<td>{commits[0]}</td>" in (folder / "report.html").read_text() and len(commits) == 1
 
 
+LACKING = [(0, "validation", "calm"), (1, "training", "wild"), (2, "validation", "calm")]
+
+
 def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
     folder, found, _ = crossed
     doubtful = dataclasses.replace(
-        found, seen_in_pretraining=["a/1", "a/2"], beatless=3, seen_with_labels=["a/3"], one_sided=[0, 2]
+        found, seen_in_pretraining=["a/1", "a/2"], beatless=3, seen_with_labels=["a/3"], lacking=LACKING
     )
     experiment = tiny.finetuning(store, num_epochs=0.6, tensorboard=False)
     shutil.copytree(folder / "fold_00", tmp_path / "fold_00")
@@ -176,7 +179,8 @@ def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
     notes = (
         "2 tested subjects were among the pre-training subjects",
         "from the labels of 1 tested subjects",
-        "of fold(s) 0, 2 are all of one class",
+        "No validation window of fold(s) 0, 2 is &#34;calm&#34;: their epoch was chosen without it",
+        "No training window of fold(s) 1 is &#34;wild&#34;: it was not learnt there",
         "too few beats in 3 windows",
     )
     assert all(note in (tmp_path / "report.html").read_text() for note in notes)

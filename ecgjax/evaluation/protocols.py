@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ class CrossValidation:
       seen_in_pretraining: subjects tested on whose signals, without labels, a run met that this one started from.
       beatless: windows in which the baselines found too few beats.
       seen_with_labels: subjects tested on whose labels such a run met; none but in the window-wise protocol.
-      one_sided: folds whose validation windows are all of one class.
+      lacking: (fold, "training" or "validation", class) where no window of that side is of that class.
     """
 
     predictions: dict[str, Predictions]
@@ -53,7 +53,7 @@ class CrossValidation:
     seen_in_pretraining: list[str]
     beatless: int
     seen_with_labels: list[str]
-    one_sided: list[int]
+    lacking: list[tuple[int, str, str]]
 
 
 class Side(NamedTuple):
@@ -90,8 +90,17 @@ def cross_validate(experiment: Experiment, folder: Path) -> CrossValidation:
     model = concatenate(parts)
     sides = [Side(corpus.eval_windows, corpus.learnt, corpus.test) for corpus in corpora]
     others, beatless = baseline_predictions(first.stores, experiment.data, sides, first.class_names, experiment.seed)
-    one_sided = [n for n, c in enumerate(corpora) if len(np.unique(c.eval_windows.label[c.validation])) == 1]
-    return CrossValidation({MODEL: model} | others, first, without, beatless, with_labels, one_sided)
+    lacking = [(number, *lack) for number, corpus in enumerate(corpora) for lack in _lacking(corpus)]
+    return CrossValidation({MODEL: model} | others, first, without, beatless, with_labels, lacking)
+
+
+def _lacking(corpus: Corpus) -> Iterator[tuple[str, str]]:
+    sides = {"training": corpus.windows.label[corpus.train]}
+    sides["validation"] = corpus.eval_windows.label[corpus.validation]
+    for side, label_N in sides.items():
+        for number, name in enumerate(corpus.class_names):
+            if len(label_N) and not (label_N == number).any():
+                yield side, name
 
 
 def _met_before(folds: Sequence[Experiment], corpora: Sequence[Corpus]) -> tuple[list[str], list[str]]:

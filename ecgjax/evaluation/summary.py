@@ -191,14 +191,19 @@ def _doubts(found: CrossValidation) -> list[str]:
             f"{len(found.seen_in_pretraining)} tested subjects were among the pre-training subjects (without labels): "
             "the scores are transductive."
         )
-    if found.one_sided:
-        doubts.append(
-            f"The validation windows of fold(s) {', '.join(map(str, found.one_sided))} are all of one class: their "
-            "epoch was chosen without the other."
-        )
+    for (side, name), folds in _folds_lacking(found).items():
+        what = "it was not learnt there" if side == "training" else "their epoch was chosen without it"
+        doubts.append(f'No {side} window of fold(s) {", ".join(map(str, folds))} is "{name}": {what}.')
     if found.beatless:
         doubts.append(f"The baselines found too few beats in {found.beatless} windows and filled in training medians.")
     return doubts
+
+
+def _folds_lacking(found: CrossValidation) -> dict[tuple[str, str], list[int]]:
+    folds = {}
+    for fold, side, name in found.lacking:
+        folds.setdefault((side, name), []).append(fold)
+    return folds
 
 
 def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str, Any]:
