@@ -55,6 +55,20 @@ def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, r
     assert "mask_span=5: holds another run" in run.stderr and "config.seed was 0 and is 1" in run.stderr
 
 
+def test_a_cell_that_fails_leaves_the_others_their_run_and_the_table(store, tmp_path, run_module):
+    sweep = ("--sweep=optim.learning_rate=1e30,1e-3", "--config.optim.clip_norm=1e30")
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *sweep))
+    assert run.returncode == 3 and "1 of 2 cells failed: learning_rate=1e30. " in run.stderr.splitlines()[-1]
+    assert run.stdout.count("validation") == 1
+    assert "1 cells are not done: learning_rate=1e30." in (tmp_path / "sweep" / "report.html").read_text()
+    found = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert [cell["settings"] for cell in found["cells"]] == [{"optim.learning_rate": "1e-3"}]
+
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "other", "--sweep=data.split.fold=99,0"))
+    assert run.returncode == 2 and "1 of 2 cells failed: fold=99. data.split.fold=99, but there are" in run.stderr
+    assert (tmp_path / "other" / "fold=0" / "report.html").is_file() and run.stdout.count("validation") == 1
+
+
 def test_slurm_gets_an_array_of_the_cells(store, tmp_path, run_module, monkeypatch):
     fake = tmp_path / "bin" / "sbatch"
     fake.parent.mkdir()
