@@ -3,17 +3,18 @@
     python -m launch.crossval --config=configs/sarkar2020_finetune.py:amigos --config.data.store=DIR --workdir=DIR \
         --config.data.label.name=arousal --config.init_from=PRETRAINING_WORKDIR
 
-Variants: the authors' head for `swell`, `wesad`, `dreamer`, `amigos`; `linear` (a linear probe); `full` (the encoder is
-trained too); `scratch` (the fully supervised control); `random` (the features of a random encoder). The encoder's
-vectors are computed once and kept with it. Classes: two as they stand, or parted by
---config.data.label.rule=threshold; more, as their multi-class runs, by --config.task.num_classes=4
---config.task.loss=softmax.
+Variants: the authors' heads with two classes, those of the label as they stand (`swell`, `wesad`) or ratings above a
+threshold or not (`dreamer`, `amigos`), and with as many as their code has (`swell3`, `wesad4`, `dreamer5`, `amigos9`);
+with WESAD's head, `linear` (a linear probe), `full` (the encoder is trained too), `scratch` (the fully supervised
+control), `random` (the features of a random encoder). The encoder's vectors are computed once and kept with it.
 The headline is subject-disjoint; the authors' own split is --config.data.split.protocol=window, and optimistic.
 Figures marked "code" are those of the released code.
 """
 
+import copy
+
 from ecgjax import config
-from ecgjax.config import Data, Experiment, Label, Optim, Schedule, Split, Train
+from ecgjax.config import Data, Experiment, Label, LabelRule, Optim, Rounding, Schedule, Split, Train
 from ecgjax.models import conv
 from ecgjax.tasks import classification
 
@@ -28,20 +29,37 @@ HEADS = {
     "scratch": ((512, 512), 0.0, 0.0),
     "random": ((512, 512), 0.0, 0.0),
 }
-VARIANTS = tuple(HEADS)
+RATED = {"dreamer": 3.0, "amigos": 5.0}  # thresholds; ours
+CLASSES = {  # number of classes and their label; code
+    "swell3": (3, Label("condition")),
+    "wesad4": (4, Label("condition", classes=(1, 2, 3, 4))),  # baseline, stress, amusement, meditation
+    "dreamer5": (5, Label("arousal")),
+    "amigos9": (9, Label("arousal", rounding=Rounding.NEAREST)),  # fewer where a number was given by nobody
+}
+VARIANTS = (*HEADS, *CLASSES)
+
+
+def label_of(variant: str) -> tuple[int, Label]:
+    if variant in CLASSES:
+        return copy.deepcopy(CLASSES[variant])
+    if variant in RATED:
+        return 2, Label("arousal", rule=LabelRule.THRESHOLD, threshold=RATED[variant])
+    return 2, Label("condition")
 
 
 def get_config(variant: str = "wesad") -> config.Experiment:
-    hidden, dropout, l2 = HEADS[variant]
+    hidden, dropout, l2 = HEADS[variant.rstrip("3459")]
+    num_classes, label = label_of(variant)
+    loss = classification.Loss.SOFTMAX if num_classes > 2 else classification.Loss.BINARY
     experiment = Experiment(
-        task=classification.Config(hidden=hidden, dropout=dropout),
+        task=classification.Config(num_classes, loss, hidden=hidden, dropout=dropout),
         model=conv.Config(),
         data=Data(
             window_s=10.0,  # code
             stride_s=10.0,  # code
             eval_stride_s=10.0,
             batch_size=128,  # code
-            label=Label(name="condition"),
+            label=label,
             split=Split(num_folds=10, validation_fraction=0.2, seed=1),  # folds and seed: code; inner validation ours
         ),
         optim=Optim(
