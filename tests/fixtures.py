@@ -1,11 +1,11 @@
 """Writers of tiny files in the exact layouts of data sets. They know the formats, and nothing of the readers.
 
-`CORPORA` has one entry a module of ecgjax/datasets; the contract tests read back what it writes.
+tests/corpora has one module for each of ecgjax/datasets; the contract tests read back what it writes.
 """
 
 import dataclasses
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -169,94 +169,3 @@ def wave(num: int, size: int = 900, seed: int = 0) -> np.ndarray:
     """Whole numbers that look like nothing else: a sine and noise, within +-size."""
     noise = np.random.default_rng(seed).uniform(-1, 1, num)
     return np.round(size * (0.6 * np.sin(np.arange(num) / 9.0) + 0.4 * noise)).astype(np.int64)
-
-
-def _wfdb(folder: Path) -> Corpus:
-    found = {}
-    for seed, record in enumerate(("p1/a", "p1/b", "p2/c")):
-        ecg, other, eda = wave(1000, seed=seed), wave(1000, seed=9), wave(250, seed=seed + 20)
-        signals = [WfdbSignal("V5", other, per_frame=4), WfdbSignal("mlii", ecg, gain="400(10)/mV", per_frame=4)]
-        write_wfdb(folder / record[:2], record[3:], [*signals, WfdbSignal("GSR", eda, gain="100/uS")], "50/60(0)")
-        values = {"ecg": (((ecg - 10) / 400)[:, None], 200.0, "mV", ("mlii",))}
-        values["eda"] = ((eda / 100)[:, None], 50.0, "uS", ("GSR",))
-        found[record] = Expected(record[:2], values)
-    config = {"root": str(folder), "modalities": ("ecg", "eda"), "subject": r"^(p\d)/"}
-    return Corpus(config, found, "p1/b.dat")
-
-
-def _edf(folder: Path) -> Corpus:
-    found = {}
-    for seed, name in enumerate(("b.edf", "sub/a.edf")):
-        eeg = EdfChannel("EEG Fp1", wave(1200, seed=8).reshape(6, 200), "uV")
-        ecg = EdfChannel("ECG", wave(600, 9000, seed).reshape(6, 100), "uV", (-4000.0, 6000.0), (-16384, 16383))
-        write_edf(folder / name, [eeg, ecg], kind="EDF+C")
-        found[name] = Expected(name[-5], {"ecg": (ecg.values()[:, None] / 1000, 100.0, "mV", ("ECG",))})
-    return Corpus({"root": str(folder)}, found, "b.edf")
-
-
-def _csv(folder: Path) -> Corpus:
-    found = {}
-    for seed, name in enumerate(("x.csv", "y.csv")):
-        volts = wave(500, seed=seed) / 1000
-        rows = [f"{i / 125:.3f},{1000 * v:.0f},{i % 3}" for i, v in enumerate(volts)]
-        (folder / name).write_text("\n".join(["time (s),Lead II (uV),marker", *rows]) + "\n")
-        found[name] = Expected(name[0], {"ecg": (volts[:, None], 125.0, "mV", ("Lead II",))})
-    return Corpus({"root": str(folder)}, found, "y.csv")
-
-
-def _eegmat(folder: Path) -> Corpus:
-    found = {}
-    quality = {"Subject00": 0, "Subject07": 1}
-    for subject, good in quality.items():
-        for session, num_records in (("1", 5), ("2", 3)):
-            ecg = EdfChannel("ECG ECG", wave(500 * num_records, 8000, good).reshape(num_records, 500))
-            write_edf(folder / "ecg_only" / f"{subject}_{session}_ecg.edf", [ecg])
-            values = {"ecg": (ecg.values()[:, None], 500.0, "mV", ("ECG ECG",))}
-            labels = {"condition": float(session == "2"), "counter": float(good)}
-            found[f"{subject}_{session}"] = Expected(subject, values, labels)
-    header = "Subject,Age,Gender,Recording year,Number of subtractions,Count quality"
-    rows = [f"{subject},20,F,2011,9.7,{good}" for subject, good in quality.items()]
-    (folder / "subject-info.csv").write_text("\n".join([header, *rows]) + "\n")
-    return Corpus({"root": str(folder)}, found, "ecg_only/Subject00_2_ecg.edf")
-
-
-def _synthetic(folder: Path) -> Corpus:
-    """Generated, so only what is fixed can be expected here; tests/test_synthetic.py looks inside."""
-    found = {f"s{person:03d}/t{trial:02d}": Expected(f"s{person:03d}", {}) for person in (0, 1) for trial in (0, 1, 2)}
-    return Corpus({"num_subjects": 2, "trials_per_subject": 3, "trial_s": 8.0}, found)
-
-
-def _empatica(folder: Path) -> Corpus:
-    scratch = folder.parent / "unpacked"
-    found = {"p1/a": Expected("p1", write_e4(folder / "p1" / "a", 1644226061, 12.5, end="\r\n"))}
-    for seed, key in enumerate(("p1/b.zip", "p2/1644226061_A0123B.ZIP"), start=1):
-        found[key] = Expected(key[:2], write_e4(scratch / str(seed), 1644300000 + seed, 11.0, seed))
-        (folder / key).parent.mkdir(exist_ok=True)
-        write_zip(folder / key, scratch / str(seed), inside=("", "SX_E4_Data/")[seed - 1])
-    return Corpus({"root": str(folder), "subject": r"^(p\d)/"}, found, "p1/b.zip")
-
-
-def _stress_predict(folder: Path) -> Corpus:
-    """S01 is not in the table of labels; tasks are 6 s long, every 6 s, from 15 s."""
-    found, rows = {}, ["Participant,HR,respr,Time(sec),Label"]
-    for number, kinds in enumerate(("EDA BVP TEMP", "EDA BVP TEMP ACC", "EDA BVP TEMP", "ACC"), start=1):
-        key, start = f"S{number:02d}", 1644226000 + 90000 * number
-        tags = [start + 15 + 6 * i for i in range(7)]
-        place = folder / "Raw_data" / key
-        found[key] = Expected(key, write_e4(place, start, 57.5, number, kinds, tags, f"tags_{key}.csv"))
-        labelled = range(9, 57) if number > 1 else ()
-        rows += [f"{number},,12.1,{start + i},{int(15 <= i < 51 and (i - 15) // 6 % 2 == 0)}" for i in labelled]
-    (folder / "Processed_data").mkdir()
-    (folder / "Processed_data" / "Improved_All_Combined_hr_rsp_binary.csv").write_text("\n".join(rows) + "\n")
-    return Corpus({"root": str(folder)}, found, "Raw_data/S04/ACC.csv")
-
-
-CORPORA: dict[str, Callable[[Path], Corpus]] = {
-    "csv": _csv,
-    "edf": _edf,
-    "eegmat": _eegmat,
-    "empatica": _empatica,
-    "stress_predict": _stress_predict,
-    "synthetic": _synthetic,
-    "wfdb": _wfdb,
-}

@@ -8,7 +8,6 @@ import pickle
 import random
 from pathlib import Path
 
-import fixtures
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from ecgjax.errors import DataError, UserError
 
 FOLDER = Path(ecgjax.datasets.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith(("_", "base")))
+CORPORA = sorted(p.stem for p in (Path(__file__).parent / "corpora").glob("*.py") if p.stem != "__init__")
 MODALITIES = {"ecg", "eda", "bvp", "temp", "resp", "emg", "acc"}
 
 
@@ -27,11 +27,10 @@ def config_class(name):
 @pytest.fixture(params=NAMES)
 def case(request, tmp_path):
     """(Config class, what was written, its folder)."""
-    hint = f'tests/fixtures.py has no writer of tiny files for ecgjax/datasets/{request.param}.py: add one to "CORPORA"'
-    assert request.param in fixtures.CORPORA, hint
+    assert request.param in CORPORA, f"add a writer of its tiny files: tests/corpora/{request.param}.py"
     folder = tmp_path / "corpus"
     folder.mkdir()
-    return config_class(request.param), fixtures.CORPORA[request.param](folder), folder
+    return config_class(request.param), importlib.import_module(f"tests.corpora.{request.param}").write(folder), folder
 
 
 def dataset(case, **changes):
@@ -48,7 +47,7 @@ def assert_same(one, other):
 
 
 def test_no_writer_without_a_data_set():
-    assert sorted(fixtures.CORPORA) == NAMES
+    assert CORPORA == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

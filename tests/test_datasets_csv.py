@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures import wave
 
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.datasets import csv
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals.quality import Gate
+from tests.fixtures import wave
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures import CORPORA, EdfChannel, wave, write_edf
 
 from ecgjax.datasets import base_edf, edf, eegmat
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
+from tests.fixtures import CORPORA, EdfChannel, wave, write_edf
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "eegmat"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures import write_e4, write_zip
 
 from ecgjax.datasets import base_empatica, empatica
 from ecgjax.errors import DataError, UserError
+from tests.fixtures import write_e4, write_zip
 
 START = 1644226061
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures import CORPORA, write_e4
 
 from ecgjax.data.prepare import prepare
 from ecgjax.datasets import stress_predict
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals.moments import Normalise
+from tests.fixtures import CORPORA, write_e4
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "stress_predict"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import fixtures
 import numpy as np
 import pytest
-from fixtures import WfdbSignal, wave, write_wfdb, write_wfdb_segments
 
 from ecgjax.datasets import base_wfdb, wfdb
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
+from tests import fixtures
+from tests.fixtures import WfdbSignal, wave, write_wfdb, write_wfdb_segments
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "qtdb").is_dir(), reason="shared/data is not here")

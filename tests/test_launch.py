@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fixtures
 import numpy as np
 import pytest
 import toy
 
-from tests import tiny
+from tests import fixtures, tiny
 
 ROOT = Path(__file__).parents[1]
 SHORT = ("--config.train.num_epochs=0.6", "--config.train.tensorboard=false")

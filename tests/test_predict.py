@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
-import fixtures
 import numpy as np
 import pytest
 from absl import flags
@@ -16,6 +15,7 @@ from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import UserError
 from ecgjax.evaluation import traces
 from launch import predict
+from tests import fixtures
 from tests.stores import memory_store
 
 

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import fixtures
 import numpy as np
 import pytest
 import toy
@@ -20,7 +19,7 @@ from ecgjax.errors import UserError
 from ecgjax.evaluation import apply, traces
 from ecgjax.signals import preprocess
 from launch import predict
-from tests import modalities
+from tests import fixtures, modalities
 from tests.stores import memory_store
 
 SIZES = ("width=8", "num_heads=2", "hidden=8", "channels=(4,4)")
