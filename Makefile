@@ -47,7 +47,7 @@ lint: venv  ## ruff, check and format
 	$(RUN) ruff format --check .
 
 lock:  ## resolve requirements.lock anew (needs uv)
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --upgrade --extra dev --extra export pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --upgrade --extra dev --extra export --extra parquet pyproject.toml -o requirements.lock
 
 clean:  ## remove caches and the demo's run, not .venv
 	rm -rf $(DEMO) build *.egg-info .pytest_cache .ruff_cache
