@@ -4,7 +4,8 @@
     python -m launch.prepare --config=configs/prepare_eegmat.py --config.dataset.root=DIR --store=DIR
 
 Cite Zyma et al., Data 2019, 4(1):14. Labels: "condition" (rest, arithmetic), and "counter" (bad, good) of the person.
-The gate must stay on: every file ends in two seconds of padding, which tell rest from task by the file's length.
+The gate must stay on: every file ends in two seconds of padding, which tell rest from task by the file's length. The
+variant `sarkar2020` is prepared as Sarkar & Etemad's first stage wants it, at 256 Hz and high-passed alone.
 
 Of 27 of the people: 51 recordings, 1.67 h at 128 Hz in 5 s on two cores; 8.6 % is dropped, of which the padding is
 2 minutes, and three recordings with the lead off (2_1, 13_1, 20_2) are 7 minutes.
@@ -12,7 +13,11 @@ Of 27 of the people: 51 recordings, 1.67 h at 128 Hz in 5 s on two cores; 8.6 % 
 
 from ecgjax.data.prepare import Preparation
 from ecgjax.datasets import eegmat
+from ecgjax.signals import preprocess, published
+
+VARIANTS = ("sarkar2020",)
 
 
-def get_config() -> Preparation:
-    return Preparation(dataset=eegmat.Config())
+def get_config(variant: str = "") -> Preparation:
+    steps = published.sarkar2020() if variant else preprocess.Config()
+    return Preparation(eegmat.Config(), steps)

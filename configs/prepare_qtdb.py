@@ -5,7 +5,8 @@
 
 Cite Laguna et al., Computers in Cardiology 1997. Mostly cardiac patients, so its shapes are broader than an affect
 study's. Both leads count, as recordings of one subject. The records sel1xx and sel2xx are excerpts of MIT-BIH records
-of the same number: evaluate on those only after leaving these out.
+of the same number: evaluate on those only after leaving these out. The variant `sarkar2020` is prepared as Sarkar &
+Etemad's first stage wants it, at 256 Hz and high-passed alone.
 
 Gives 105 subjects, 210 recordings, 52.2 h at 128 Hz (93 MB) in 15 s on two cores; 0.6 % is dropped: 12 minutes of a
 lead clipped at its rail in every beat (sel42 ECG1), paced or noisy stretches without regular beats, one lead settling.
@@ -13,7 +14,11 @@ lead clipped at its rail in every beat (sel42 ECG1), paced or noisy stretches wi
 
 from ecgjax.data.prepare import Preparation
 from ecgjax.datasets import wfdb
+from ecgjax.signals import preprocess, published
+
+VARIANTS = ("sarkar2020",)
 
 
-def get_config() -> Preparation:
-    return Preparation(dataset=wfdb.Config(name="qtdb", leads=wfdb.Leads.ALL))
+def get_config(variant: str = "") -> Preparation:
+    steps = published.sarkar2020() if variant else preprocess.Config()
+    return Preparation(wfdb.Config(name="qtdb", leads=wfdb.Leads.ALL), steps)

@@ -1,7 +1,6 @@
 """Recognising six distortions of ECG without labels (Sarkar & Etemad, IEEE TAFFC 2020), the first of two stages.
 
-    python -m launch.prepare --config=configs/prepare_qtdb.py --config.dataset.root=RECORDINGS --store=DIR \
-        --config.preprocess.ecg.resample_hz=256 --config.preprocess.ecg.high_hz=0 --config.preprocess.ecg.filter_order=4
+    python -m launch.prepare --config=configs/prepare_qtdb.py:sarkar2020 --config.dataset.root=RECORDINGS --store=DIR
     python -m launch.train --config=configs/sarkar2020_pretrain.py --config.data.store=DIR1,DIR2 --workdir=DIR
 
 Windows of 10 s at 256 Hz, high-passed at 0.8 Hz (second-hand; order ours; the released sample was band-passed at about

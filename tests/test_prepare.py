@@ -15,7 +15,7 @@ from ecgjax import plain
 from ecgjax.data.prepare import Preparation, prepare, summary
 from ecgjax.data.store import open_store, verify_store
 from ecgjax.errors import DataError, UserError
-from ecgjax.signals import preprocess
+from ecgjax.signals import preprocess, published
 from ecgjax.signals.recording import Label
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +51,12 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
     assert made[0].keys() == made[1].keys()
     for name in made[0]:
         assert made[0][name] == made[1][name], name
+
+
+def test_recordings_of_one_file_are_read_by_one_process(tmp_path):
+    events = prepare(preparation(3, num_recordings=9, in_a_file=4), tmp_path / "store")["events"]
+    assert sorted((event.split()[1], count) for event, count in events.items()) == [("0", 4), ("1", 4), ("2", 1)]
+    assert open_store(tmp_path / "store").index["key"].tolist() == [f"r{i}" for i in range(9)]
 
 
 def test_a_bad_file_is_counted_and_left_out(tmp_path):
@@ -168,6 +174,12 @@ def test_workers_need_no_jax():
     code = "import sys, ecgjax.data.prepare; print('jax' in sys.modules, 'scipy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "False False\n"
+
+
+def test_a_published_preparation_differs_from_ours_where_it_says_so():
+    default, sarkar2020 = preprocess.Config(), published.sarkar2020()
+    assert dataclasses.replace(default.ecg, resample_hz=256.0, high_hz=0.0, filter_order=4) == sarkar2020.ecg
+    assert default.eda == sarkar2020.eda
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("prepare_*.py")), ids=lambda file: file.stem)

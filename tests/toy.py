@@ -40,6 +40,7 @@ class Config:
     num_recordings: int = 6
     duration_s: float = 20.0
     faults: tuple[str, ...] = ()
+    in_a_file: int = 0  # recordings that would be in one; each then tells which process read it
 
     def make(self) -> "Toy":
         return Toy(self)
@@ -55,6 +56,9 @@ class Toy:
 
     def keys(self) -> tuple[str, ...]:
         return tuple(f"r{i}" for i in range(self.config.num_recordings))
+
+    def group(self, key: str) -> str:
+        return str(int(key[1:]) // self.config.in_a_file) if self.config.in_a_file else key
 
     def load(self, key: str) -> Recording:
         number, fault = int(key[1:]), self.faults.get(key)
@@ -72,4 +76,5 @@ class Toy:
         samples = np.zeros_like(samples) if fault == "flat" else samples
         samples = np.stack([samples, samples], axis=1) if fault == "two leads" else samples
         labels = (Label("mood", 0.0, 10.0, float(number % 2)), Label("arousal", 0.0, self.config.duration_s, 5.5))
-        return recording(key, f"s{number // 2}", labels, ecg=lead(samples))
+        events = (f"file {self.group(key)} by {os.getpid()}",) if self.config.in_a_file else ()
+        return dataclasses.replace(recording(key, f"s{number // 2}", labels, ecg=lead(samples)), events=events)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import itertools
 import multiprocessing.connection
 import os
 import signal
@@ -132,7 +133,7 @@ def _num_cores() -> int:
 def _results(
     preparation: Preparation, dataset: Dataset, keys: list[str], workers: int
 ) -> Iterator[Prepared | DataError]:
-    """Of every key, in order. No more than a few recordings are held at a time."""
+    """Of every key, in order. No more than a few groups of recordings are held at a time."""
     if workers <= 1:
         for key in keys:
             yield _prepare_one(dataset, preparation.preprocess, key)
@@ -141,14 +142,15 @@ def _results(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation.dataset, preparation.preprocess))
     pending: collections.deque = collections.deque()
+    groups = [list(group) for _, group in itertools.groupby(keys, getattr(dataset, "group", None))]
     try:
-        for key in keys:
-            pending.append((key, pool.submit(_work, key)))
-            while len(pending) > (workers + 1 if key != keys[-1] else 0):
-                yield pending[0][1].result()
+        for group in groups:
+            pending.append((group, pool.submit(_work, group)))
+            while len(pending) > (workers + 1 if group != groups[-1] else 0):
+                yield from pending[0][1].result()
                 pending.popleft()
     except BrokenProcessPool as error:
-        suspects = ", ".join(key for key, _ in pending)
+        suspects = ", ".join(key for group, _ in pending for key in group)
         raise UserError(
             f"A worker process died, most likely for want of memory, while it prepared one of {suspects}. "
             "Take fewer processes at a time: --config.workers=1."
@@ -189,8 +191,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(key: str) -> Prepared | DataError:
-    return _prepare_one(*_worker, key)
+def _work(keys: list[str]) -> list[Prepared | DataError]:
+    return [_prepare_one(*_worker, key) for key in keys]
 
 
 def summary(manifest: dict[str, Any]) -> str:

@@ -28,6 +28,11 @@ class Dataset(Protocol):
         """
         ...
 
+    def group(self, key: str) -> str:
+        """Optional. Keys of one group, which follow each other, are loaded in order by one process: for files that hold
+        many recordings, so that a reader may keep the last one it opened. Without it every key is alone."""
+        ...
+
     def load(self, key: str) -> Recording:
         """Reads one recording.
 

@@ -4,6 +4,13 @@ from ecgjax.signals import preprocess
 from ecgjax.signals.moments import Normalise
 
 
+def sarkar2020() -> preprocess.Config:
+    """ECG for Sarkar & Etemad (TAFFC 2020): 256 Hz, high-passed at 0.8 Hz, which is second-hand; the order is ours."""
+    steps = preprocess.Config()
+    steps.ecg.resample_hz, steps.ecg.high_hz, steps.ecg.filter_order = 256.0, 0.0, 4
+    return steps
+
+
 def wu2023() -> preprocess.Config:
     """EDA, BVP and temperature for Wu et al. (TAFFC 2023): all at 4 Hz, z-scored over the recording.
 
