@@ -4,9 +4,46 @@ A data set is one file in this folder. Its `Config` is a plain dataclass whose f
 because preparation loads recordings in worker processes.
 """
 
+import dataclasses
+import enum
 from typing import Protocol
 
 from ecgjax.signals.recording import LabelSpec, Recording
+
+
+class Verified(enum.Enum):
+    """What a reader was tried on."""
+
+    FILES = "real files"
+    LAYOUT = "the documented layout only"
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What people want to know before they ask for a data set; `ABOUT` of its config file.
+
+    Attributes:
+      title: the full name.
+      people, hours: how many there are; 0 where nobody says.
+      modalities: those its reader gives.
+      labels: names of the labels its reader gives; empty for an unlabelled corpus.
+      licence: in short.
+      access: where to get it or ask for it.
+      cite: the paper to cite.
+      verified: what the reader was tried on.
+      subjects: everybody a complete download has, as the reader names them; empty where that is not known.
+    """
+
+    title: str
+    people: int
+    hours: float
+    modalities: tuple[str, ...]
+    labels: tuple[str, ...]
+    licence: str
+    access: str
+    cite: str
+    verified: Verified
+    subjects: tuple[str, ...] = ()
 
 
 class Dataset(Protocol):
