@@ -133,6 +133,13 @@ def test_the_figure_shows_every_cell(values):
     assert (">task.x<" in drawn) == values[0].isdigit()
 
 
+def test_cells_of_another_sweep_lie_on_an_axis_of_what_was_swept_there():
+    for places, axis in ((("a/snr_db=2", "a/snr_db=5/"), "snr_db"), (("a/snr_db=2", "a/pieces=5"), ""), (("a/2",), "")):
+        assert sweeps_figure._swept_in(places) == axis
+    results = [result({"init_from": f"runs/snr/snr_db={snr}"}, ecgjax=0.6) for snr in (2, 5)]
+    assert all(f">{text}<" in sweeps_figure.figure(results) for text in ("snr_db", "2", "5"))
+
+
 def test_folders_are_told_apart_by_what_they_do_not_share():
     names = {"runs/snr/snr_db=5": "5", "runs/snr/snr_db=10": "10"}
     assert sweeps_figure._shortened(list(names)) == names

@@ -199,7 +199,7 @@ def test_weights_of_a_part_of_the_tasks_add_up_to_one_and_others_stand_as_given(
 
 @pytest.mark.parametrize("versions", Versions)
 def test_scores_are_those_of_scikit_learn_and_padding_has_none(versions):
-    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
     task = Config(versions=versions).make()
     outputs, targets, weight = scored(task, windows=200)
@@ -209,6 +209,13 @@ def test_scores_are_those_of_scikit_learn_and_padding_has_none(versions):
     for h, name in enumerate(NAMES):
         np.testing.assert_allclose(metrics[f"accuracy/{name}"], accuracy_score(version == h, said[:, h] > 0), rtol=1e-6)
         np.testing.assert_allclose(metrics[f"f1/{name}"], f1_score(version == h, said[:, h] > 0), rtol=1e-6)
+        fair = accuracy_score(version == h, said[:, h] > 0, sample_weight=np.where(version == h, 6, 1))
+        np.testing.assert_allclose(metrics[f"balanced_accuracy/{name}"], fair, rtol=1e-6)
+        if versions is Versions.ALL:
+            assert fair == pytest.approx(balanced_accuracy_score(version == h, said[:, h] > 0), rel=1e-6)
+    if versions is Versions.ALL:
+        fair = np.mean([metrics[f"balanced_accuracy/{n}"] for n in NAMES])
+        np.testing.assert_allclose(metrics["balanced_accuracy"], fair, rtol=1e-6)
     np.testing.assert_allclose(metrics["accuracy"], np.mean([metrics[f"accuracy/{n}"] for n in NAMES]), rtol=1e-6)
     np.testing.assert_allclose(metrics["recognised"], accuracy_score(version, said.argmax(1)), rtol=1e-6)
     assert 0.3 < metrics["recognised"] < 0.95  # neither trivial
@@ -242,7 +249,8 @@ def run(tmp_path_factory):
 
 
 def test_a_run_logs_every_task(run):
-    scores = {f"{score}/{name}" for score in ("accuracy", "f1") for name in NAMES} | {"accuracy", "recognised", "loss"}
+    scores = {f"{score}/{name}" for score in ("accuracy", "balanced_accuracy", "f1") for name in NAMES}
+    scores |= {"accuracy", "balanced_accuracy", "recognised", "loss"}
     for kind in ("train", "eval"):
         rows = read_metrics(run[0].folder, kind)
         assert rows and all(scores <= row.keys() for row in rows)

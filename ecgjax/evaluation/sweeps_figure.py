@@ -30,7 +30,7 @@ def figure(results: Sequence[Result]) -> str:
             picture, axes = svg.new(6.0, 3.2)
             _draw_over_numbers(axes, series, numbers)
             _draw_baselines(axes, results, column)
-            axes.set_xlabel(first)
+            axes.set_xlabel(_swept_in(list(labels)) or first)
             axes.set_ylabel(TITLES.get(column, column))
         else:
             texts = list(labels.values())
@@ -49,6 +49,12 @@ def _shortened(values: Sequence[str]) -> dict[str, str]:
     cut = max(shared.rfind(mark) for mark in "/=") + 1
     short = [value[cut:] if len(value) - cut <= _LONGEST else value[cut : cut + _LONGEST - 1] + "…" for value in values]
     return dict(zip(values, short if len(set(short)) == len(values) else values, strict=True))
+
+
+def _swept_in(values: Sequence[str]) -> str:
+    """The field that was swept where the values are cells of another sweep: of "runs/snr/snr_db=2", "snr_db"."""
+    fields = {value.rstrip("/").rpartition("/")[2].rpartition("=")[0] for value in values}
+    return fields.pop() if len(fields) == 1 else ""
 
 
 def _styles() -> Iterable[tuple[str, str]]:

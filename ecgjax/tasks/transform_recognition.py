@@ -85,16 +85,21 @@ class TransformRecognition(MakesVersions):
         error_NH = optax.sigmoid_binary_cross_entropy(outputs, is_NH.astype(jnp.float32))
         total, count = jnp.sum(weight_N1 * error_NH * jnp.asarray(self.weights())[None]), jnp.sum(weight_N1)
         right_H = jnp.sum(weight_N1 * (said_NH == is_NH), axis=0)
+        # As if a head's own version came as often as all others: 0.5 of one that always says the same, however many.
+        balance_NH = weight_N1 * jnp.where(is_NH, 1.0, 1 / (len(self.version_names) - 1))
+        fair_H, of_H = jnp.sum(balance_NH * (said_NH == is_NH), axis=0), jnp.sum(balance_NH, axis=0)
         best_N1 = (jnp.argmax(outputs, -1) == targets)[:, None]
         metrics = {
             "loss": (total, count),
             "accuracy": (jnp.mean(right_H), count),  # mean over heads; one that always says no has 1 - 1 / V
+            "balanced_accuracy": (jnp.sum(fair_H), jnp.sum(of_H)),
             "recognised": (jnp.sum(weight_N1 * best_N1), count),  # the head that says it loudest is right
         }
         hit_H = jnp.sum(weight_N1 * (said_NH & is_NH), axis=0)
         either_H = jnp.sum(weight_N1 * said_NH, axis=0) + jnp.sum(weight_N1 * is_NH, axis=0)
         for h, name in enumerate(self.version_names):
             metrics |= {f"accuracy/{name}": (right_H[h], count), f"f1/{name}": (2 * hit_H[h], either_H[h])}
+            metrics[f"balanced_accuracy/{name}"] = (fair_H[h], of_H[h])
         return total / jnp.maximum(count, 1), metrics
 
     def predict(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
