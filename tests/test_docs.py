@@ -15,7 +15,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHORT = {  # what docs/sarkar2020.md abbreviates
     "$P": "--config=configs/sarkar2020_pretrain.py --config.data.store=stores/a",
     "$F": "--config=configs/sarkar2020_finetune.py:wesad --config.data.store=stores/b",
-    "$(ls -d runs/tasks/distortions=* | paste -sd,)": "runs/tasks/a,runs/tasks/b",
 }
 
 
@@ -25,6 +24,7 @@ def commands(page: Path) -> list[list[str]]:
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     for short, long in SHORT.items():
         lines = [line.replace(short, long) for line in lines]
+    lines = [re.sub(r"\$\(ls -d (runs/\w+/\w+=)\*[\w |-]* paste -sd,\)", r"\1a,\1b", line) for line in lines]
     return [shlex.split(line) for line in lines if line.startswith("python -m launch.")]
 
 
