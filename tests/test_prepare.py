@@ -15,7 +15,7 @@ from ecgjax import plain
 from ecgjax.data.prepare import Preparation, prepare, summary
 from ecgjax.data.store import open_store, verify_store
 from ecgjax.errors import DataError, UserError
-from ecgjax.signals import preprocess, published
+from ecgjax.signals import preprocess
 from ecgjax.signals.recording import Label
 
 ROOT = Path(__file__).parents[1]
@@ -174,12 +174,6 @@ def test_workers_need_no_jax():
     code = "import sys, ecgjax.data.prepare; print('jax' in sys.modules, 'scipy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "False False\n"
-
-
-def test_a_published_preparation_differs_from_ours_where_it_says_so():
-    default, sarkar2020 = preprocess.Config(), published.sarkar2020()
-    assert dataclasses.replace(default.ecg, resample_hz=256.0, high_hz=0.0, filter_order=4) == sarkar2020.ecg
-    assert default.eda == sarkar2020.eda
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("prepare_*.py")), ids=lambda file: file.stem)

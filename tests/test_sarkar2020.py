@@ -1,9 +1,12 @@
-"""The second stage's configs on labels as its four data sets have them."""
+"""Sarkar & Etemad's preparation, and the second stage's configs on labels as its four data sets have them."""
+
+import dataclasses
 
 import pytest
 
 from configs import sarkar2020_finetune
 from ecgjax.data import corpus
+from ecgjax.signals import preprocess, published
 from tests.stores import memory_store
 
 PROTOCOL = ("transient", "baseline", "stress", "amusement", "meditation", "ignored 5", "ignored 6", "ignored 7")
@@ -54,3 +57,9 @@ def test_every_rating_and_condition_gets_its_class(variant, monkeypatch):
     windows = found.eval_windows
     given = dict(zip(windows.rating.round(4).tolist(), windows.label.tolist(), strict=True))
     assert given == pytest.approx(FOUND[variant]) and len(set(windows.label[found.test])) >= len(found.class_names)
+
+
+def test_a_published_preparation_differs_from_ours_where_it_says_so():
+    default, sarkar2020 = preprocess.Config(), published.sarkar2020()
+    assert dataclasses.replace(default.ecg, resample_hz=256.0, high_hz=0.0, filter_order=4) == sarkar2020.ecg
+    assert default.eda == sarkar2020.eda

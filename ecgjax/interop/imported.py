@@ -12,10 +12,10 @@ from ecgjax.config import Experiment
 from ecgjax.data import staging
 from ecgjax.errors import UserError
 from ecgjax.signals.preprocess import Steps
-from ecgjax.training import checkpoint, digest, mesh, provenance, workdir
+from ecgjax.training import checkpoint, digest, mesh, workdir
+from ecgjax.training.about import About
 from ecgjax.training.checkpoint import Checkpoints
-from ecgjax.training.inherit import People
-from ecgjax.training.program import Compiled, compile_for, count_parameters
+from ecgjax.training.program import compile_for
 
 
 def write_run(
@@ -53,35 +53,11 @@ def write_run(
         lambda keys, leaf: jax.device_put(arrays[mesh.path_of(keys)], leaf.sharding), abstract
     )
     state = compiled.init(jax.random.key(experiment.seed)).replace(**placed)
+    steps = {name: plain.to_dict(each) for name, each in preprocess.items()}
+    about = About(experiment, compiled, modalities, steps, experiment.data.label, origin=origin)
     with staging.claimed(folder) as new:
         task = compiled.program.task
         with Checkpoints(new / checkpoint.FOLDER, monitor=task.monitor, monitor_mode=task.monitor_mode) as checkpoints:
-            checkpoints.save(0, state, {}, _extra(experiment, compiled, modalities, preprocess, origin))
+            checkpoints.save(0, state, {}, about.to_dict())
         workdir.write_config(new, experiment)
         staging.publish(new, folder)
-
-
-def _extra(
-    experiment: Experiment,
-    compiled: Compiled,
-    modalities: dict[str, dict[str, Any]],
-    preprocess: dict[str, Steps],
-    origin: dict[str, Any],
-) -> dict[str, Any]:
-    """What a checkpoint of `training.loop` says of itself. Of its data nothing is known here, nor of its people."""
-    return {
-        "config": plain.to_dict(experiment),
-        "history": [],
-        "stores": {},
-        "modalities": modalities,
-        "preprocess": {name: plain.to_dict(steps) for name, steps in preprocess.items()},
-        "label": plain.to_dict(experiment.data.label),
-        "label_spec": None,
-        "class_names": [],
-        "train_subjects": [],
-        "validation_subjects": [],
-        "people": plain.to_dict(People()),
-        "commits": [provenance.commit()],
-        "num_parameters": count_parameters(compiled.abstract.params),
-        "origin": origin,
-    }

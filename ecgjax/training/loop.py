@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ecgjax import config, plain
+from ecgjax import config
 from ecgjax.config import Experiment
 from ecgjax.data import pipeline
 from ecgjax.data.corpus import Corpus, open_corpus
@@ -27,12 +27,13 @@ from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
 from ecgjax.training import checkpoint, features, inherit, optim, provenance, workdir
 from ecgjax.training import mesh as meshes
+from ecgjax.training.about import About
 from ecgjax.training.checkpoint import Checkpoints
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.features import Features
 from ecgjax.training.inherit import People
 from ecgjax.training.preemption import Preemption
-from ecgjax.training.program import Compiled, compile_program, count_parameters
+from ecgjax.training.program import Compiled, compile_program
 from ecgjax.training.progress import ALONE, Part
 from ecgjax.training.state import State
 from ecgjax.training.writer import Writer
@@ -197,7 +198,7 @@ def _fit(
                 writer.evaluation(done, scores)
             if due_save or due_eval:
                 meshes.on_first(writer.sync)  # a checkpoint must not be ahead of the rows that led to it
-                checkpoints.save(done, state, scores if due_eval else {}, _extra(this, history))
+                checkpoints.save(done, state, scores if due_eval else {}, _about(this, history))
             if stop:
                 checkpoints.wait()
                 raise Preempted(f"stopped by a signal after step {done}, which is saved. The same command goes on.")
@@ -278,21 +279,20 @@ def fingerprint(corpus: Corpus) -> dict[str, str]:
     return {f"store_{i}": store.manifest["content_hash"] for i, store in enumerate(corpus.stores)}
 
 
-def _extra(this: Run, history: list[list[float]]) -> dict[str, Any]:
-    """What a checkpoint says of itself: what it was trained on, and what it wants to be fed."""
-    data, first = this.experiment.data, this.corpus.stores[0].manifest
-    return {
-        "config": plain.to_dict(this.experiment),
-        "history": history,
-        "stores": fingerprint(this.corpus),
-        "modalities": {m: describe_modality(this.corpus.stores, m) for m in data.modalities},
-        "preprocess": {m: having(this.corpus.stores, m)[0].manifest["preprocess"][m] for m in data.modalities},
-        "label": plain.to_dict(this.corpus.label),
-        "label_spec": first["labels"].get(data.label.name),
-        "class_names": list(this.corpus.class_names),
-        "train_subjects": this.corpus.train_subjects,
-        "validation_subjects": this.corpus.validation_subjects,
-        "people": plain.to_dict(this.people),
-        "commits": list(this.commits),
-        "num_parameters": count_parameters(this.compiled.abstract.params),
-    }
+def _about(this: Run, history: list[list[float]]) -> dict[str, Any]:
+    data, corpus = this.experiment.data, this.corpus
+    return About(
+        this.experiment,
+        this.compiled,
+        modalities={m: describe_modality(corpus.stores, m) for m in data.modalities},
+        preprocess={m: having(corpus.stores, m)[0].manifest["preprocess"][m] for m in data.modalities},
+        label=corpus.label,
+        label_spec=corpus.stores[0].manifest["labels"].get(data.label.name),
+        class_names=corpus.class_names,
+        stores=fingerprint(corpus),
+        train_subjects=corpus.train_subjects,
+        validation_subjects=corpus.validation_subjects,
+        people=this.people,
+        commits=this.commits,
+        history=history,
+    ).to_dict()
