@@ -214,34 +214,31 @@ def test_every_fold_starts_from_a_pretraining_without_the_people_it_tests(experi
         cross_validate(tuning, tmp_path / "again")
 
 
-def test_folds_whose_validation_windows_lack_a_class_are_told(experiment, tmp_path, monkeypatch):
-    rows = [(r, 10.0 * i, 10.0 * i + 10, float(r > 3 and i % 2)) for r in range(8) for i in range(6)]
-    store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "wild")})
+def four_folds(experiment, monkeypatch, value, classes, validation_fraction):
+    """Of eight people, who are `classes[value(r, i)]` in the tens of seconds i."""
+    rows = [(r, 10.0 * i, 10.0 * i + 10, float(value(r, i))) for r in range(8) for i in range(6)]
+    store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": classes})
     monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
     untrained(monkeypatch)
     mixed = copy.deepcopy(experiment)
-    mixed.data.split.num_folds, mixed.data.split.validation_fraction = 4, 0.2
+    mixed.data.split.num_folds, mixed.data.split.validation_fraction = 4, validation_fraction
+    mixed.task.num_classes, mixed.task.loss = len(classes), classification.Loss.SOFTMAX
+    return mixed, [open_corpus(config.fold_of(mixed, number).data) for number in range(4)]
+
+
+def test_folds_whose_validation_windows_lack_a_class_are_told(experiment, tmp_path, monkeypatch):
+    mixed, corpora = four_folds(experiment, monkeypatch, lambda r, i: r > 3 and i % 2, ("calm", "wild"), 0.2)
     found = cross_validate(mixed, tmp_path)
-    chosen_on = []
-    for number in range(4):
-        mixed.data.split.fold = number
-        chosen_on.append({int(subject[-2:]) > 3 for subject in open_corpus(mixed.data).validation_subjects})
-    assert found.lacking == [(n, "validation", "wild") for n, wild in enumerate(chosen_on) if True not in wild]
-    assert 0 < len(found.lacking) < 4
+    wild = [any(int(name[-2:]) > 3 for name in corpus.validation_subjects) for corpus in corpora]
+    assert found.lacking == [(n, "validation", "wild") for n in range(4) if not wild[n]] and 0 < len(found.lacking) < 4
 
 
 def test_folds_whose_training_windows_lack_a_class_are_told(experiment, tmp_path, monkeypatch):
-    rows = [(r, 10.0 * i, 10.0 * i + 10, float(i % 2 or 2 * (r == 5))) for r in range(8) for i in range(6)]
-    store = memory_store(subjects=8, labels={"condition": rows}, classes={"condition": ("calm", "tense", "wild")})
-    monkeypatch.setattr("ecgjax.data.corpus.open_stores", lambda data: [store])
-    untrained(monkeypatch)
-    three = copy.deepcopy(experiment)
-    three.data.split.num_folds, three.data.split.validation_fraction = 4, 0.0
-    three.task.num_classes, three.task.loss = 3, classification.Loss.SOFTMAX
+    classes = ("calm", "tense", "wild")
+    three, corpora = four_folds(experiment, monkeypatch, lambda r, i: i % 2 or 2 * (r == 5), classes, 0.0)
     found = cross_validate(three, tmp_path)
-    corpora = [open_corpus(config.fold_of(three, number).data) for number in range(4)]
-    (only,) = [n for n, corpus in enumerate(corpora) if 2 in corpus.eval_windows.label[corpus.test]]
-    assert found.lacking == [(only, "training", "wild")]
+    tested = [n for n, corpus in enumerate(corpora) if 2 in corpus.eval_windows.label[corpus.test]]
+    assert found.lacking == [(n, "training", "wild") for n in tested] and len(tested) == 1
 
 
 def test_leaving_one_person_out_makes_a_fold_of_each(experiment, monkeypatch, tmp_path):
