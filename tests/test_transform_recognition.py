@@ -54,8 +54,7 @@ def scored(task, windows=50, seed=0):
 def test_every_window_comes_in_seven_versions_one_after_the_other():
     task, given = Config().make(), batch()
     signals, version = jax.jit(task.view)(KEY, given)
-    assert task.version_names == NAMES
-    assert signals["ecg"].shape == (28, 256, 1)
+    assert task.version_names == NAMES and signals["ecg"].shape == (28, 256, 1)
     np.testing.assert_array_equal(version, np.tile(np.arange(7), 4))
     rows = np.asarray(signals["ecg"]).reshape(4, 7, 256, 1)
     window = given["signals"]["ecg"]
@@ -213,9 +212,8 @@ def test_scores_are_those_of_scikit_learn_and_padding_has_none(versions):
         np.testing.assert_allclose(metrics[f"balanced_accuracy/{name}"], fair, rtol=1e-6)
         if versions is Versions.ALL:
             assert fair == pytest.approx(balanced_accuracy_score(version == h, said[:, h] > 0), rel=1e-6)
-    if versions is Versions.ALL:
-        fair = np.mean([metrics[f"balanced_accuracy/{n}"] for n in NAMES])
-        np.testing.assert_allclose(metrics["balanced_accuracy"], fair, rtol=1e-6)
+    fair = np.mean([metrics[f"balanced_accuracy/{n}"] for n in NAMES])
+    np.testing.assert_allclose(metrics["balanced_accuracy"], fair, rtol=1e-6 if versions is Versions.ALL else 0.05)
     np.testing.assert_allclose(metrics["accuracy"], np.mean([metrics[f"accuracy/{n}"] for n in NAMES]), rtol=1e-6)
     np.testing.assert_allclose(metrics["recognised"], accuracy_score(version, said.argmax(1)), rtol=1e-6)
     assert 0.3 < metrics["recognised"] < 0.95  # neither trivial
@@ -231,9 +229,6 @@ def test_predictions_say_of_each_version_what_it_was_and_what_the_heads_said(ver
     np.testing.assert_array_equal(predictions["version"].ravel(), targets)
     said = 1 / (1 + np.exp(-np.asarray(outputs)))
     np.testing.assert_allclose(predictions["version_probability"].reshape(-1, 7), said, rtol=1e-5)
-
-
-# --- in a run --------------------------------------------------------------------------------------------------------
 
 
 def pretext(store="", **task):
@@ -289,10 +284,7 @@ def test_a_window_too_short_for_the_pieces_is_refused_before_anything_is_compile
     ("fields", "message"),
     [
         ({"distortions": ()}, "task.distortions is empty"),
-        (
-            {"distortions": (Distortion.NOISE, Distortion.SCALING, Distortion.NOISE)},
-            "task.distortions names noise twice",
-        ),
+        ({"distortions": (Distortion.NOISE,) * 2}, "task.distortions names noise twice"),
         ({"weights": (1.0, 1.0)}, "task.weights has 2 entries for 7 versions"),
         ({"weights": (1.0,) * 6 + (-1.0,)}, "task.weights=.*0 or above"),
         ({"weights": (1.0,) * 6 + (float("nan"),)}, "task.weights=.*0 or above"),
