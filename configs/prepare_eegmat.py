@@ -13,7 +13,21 @@ Of 27 of the people: 51 recordings, 1.67 h at 128 Hz in 5 s on two cores; 8.6 % 
 
 from ecgjax.data.prepare import Preparation
 from ecgjax.datasets import eegmat
+from ecgjax.datasets.base import About, Verified
 from ecgjax.signals import preprocess, published
+
+ABOUT = About(
+    title="EEG During Mental Arithmetic Tasks",
+    people=36,
+    hours=2.4,
+    modalities=("ecg",),
+    labels=("condition", "counter"),
+    licence="ODC-BY 1.0",
+    access="https://physionet.org/content/eegmat/1.0.0/",
+    cite="Zyma et al., Data 4(1):14, 2019",
+    verified=Verified.FILES,
+    subjects=tuple(f"Subject{number:02d}" for number in range(36)),
+)
 
 VARIANTS = ("sarkar2020",)
 

@@ -14,7 +14,20 @@ lead clipped at its rail in every beat (sel42 ECG1), paced or noisy stretches wi
 
 from ecgjax.data.prepare import Preparation
 from ecgjax.datasets import wfdb
+from ecgjax.datasets.base import About, Verified
 from ecgjax.signals import preprocess, published
+
+ABOUT = About(
+    title="QT Database",
+    people=105,
+    hours=26,  # of two leads each
+    modalities=("ecg",),
+    labels=(),
+    licence="ODC-BY 1.0",
+    access="https://physionet.org/content/qtdb/1.0.0/",
+    cite="Laguna et al., Computers in Cardiology 24, 1997",
+    verified=Verified.FILES,
+)
 
 VARIANTS = ("sarkar2020",)
 

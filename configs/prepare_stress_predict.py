@@ -14,8 +14,22 @@ borders of tasks, 152 are within half a second of a tag; the six without one (4 
 """
 
 from ecgjax.data.prepare import Preparation
-from ecgjax.datasets import stress_predict
+from ecgjax.datasets import base_empatica, stress_predict
+from ecgjax.datasets.base import About, Verified
 from ecgjax.signals import published
+
+ABOUT = About(
+    title="Stress-Predict",
+    people=35,
+    hours=32,  # of the 27 people at hand 24.8; the rest at the same length
+    modalities=base_empatica.MODALITIES,
+    labels=("stress", "task"),
+    licence="MIT",
+    access="https://github.com/italha-d/Stress-Predict-Dataset",
+    cite="Iqbal et al., Sensors 22(21):8135, 2022",
+    verified=Verified.FILES,
+    subjects=tuple(f"S{number:02d}" for number in range(1, 36)),
+)
 
 VARIANTS = ("wu2023",)
 
