@@ -5,7 +5,8 @@
 
 Cite Zyma et al., Data 2019, 4(1):14. Labels: "condition" (rest, arithmetic), and "counter" (bad, good) of the person.
 The gate must stay on: every file ends in two seconds of padding, which tell rest from task by the file's length. The
-variant `sarkar2020` is prepared as Sarkar & Etemad's first stage wants it, at 256 Hz and high-passed alone.
+variant `sarkar2020` is prepared as Sarkar & Etemad's first stage wants it: at 256 Hz, high-passed alone and z-scored
+by the central 95 %.
 
 Of 27 of the people: 51 recordings, 1.67 h at 128 Hz in 5 s on two cores; 8.6 % is dropped, of which the padding is
 2 minutes, and three recordings with the lead off (2_1, 13_1, 20_2) are 7 minutes.

@@ -3,8 +3,8 @@
     python -m launch.prepare --config=configs/prepare_qtdb.py:sarkar2020 --config.dataset.root=RECORDINGS --store=DIR
     python -m launch.train --config=configs/sarkar2020_pretrain.py --config.data.store=DIR1,DIR2 --workdir=DIR
 
-Windows of 10 s at 256 Hz, high-passed at 0.8 Hz (second-hand; order ours; the released sample was band-passed at about
-3-45 Hz, which low_hz=3 high_hz=45 filter_order=8 comes near). Every step sees 128 of them, each as it is and in six
+Windows of 10 s at 256 Hz, high-passed at 0.8 Hz (second-hand; order ours; the sample that was released with the code
+had been band-passed at about 3-45 Hz, far more steeply above). Every step sees 128 of them, each as it is and in six
 distortions: 896.
 Figures marked "code" are those of the authors' released code. Its folds are by windows, so people are on both sides;
 here whole subjects are kept aside. Leave the people out whom stage two tests: --config.data.split.fold=K for its fold K

@@ -34,7 +34,7 @@ SLURM = flags.DEFINE_string("slurm", "", 'further options of sbatch, such as "--
 
 
 def main() -> None:
-    from ecgjax.errors import NonFiniteLossError, UserError
+    from ecgjax.errors import NonFiniteLossError, Preempted, UserError
     from ecgjax.evaluation import summary, sweeps
     from ecgjax.training import mesh
 
@@ -43,10 +43,12 @@ def main() -> None:
     if CELL.value >= len(cells):
         raise UserError(f"--cell={CELL.value}: there are {len(cells)} cells, counted from 0.")
     if SUBMIT.value == "slurm":
-        print(_submit(folder, len(cells)))
+        if CELL.value != -1:
+            raise UserError(f"--cell={CELL.value}: --submit=slurm hands over all that are missing. Leave one out.")
+        print(_submit(folder, [i for i, c in enumerate(cells) if sweeps.read_result(c, folder / c.name) is None]))
         return
     mesh.start(distributed=False)
-    if not experiment.task.make().num_classes and not experiment.data.split.validation_fraction:
+    if any(not c.experiment.task.make().num_classes and not c.experiment.data.split.validation_fraction for c in cells):
         raise UserError(
             "data.split.validation_fraction=0: the cells of a pre-training are compared on those kept aside."
         )
@@ -56,6 +58,8 @@ def main() -> None:
             print(f"cell {number + 1} of {len(cells)}: {cell.name}", file=sys.stderr)
             try:
                 _run(cell.experiment, folder / cell.name)
+            except Preempted:
+                raise
             except (NonFiniteLossError, UserError) as error:
                 failed[cell.name] = error
                 print(f"cell {cell.name} failed: {error}", file=sys.stderr)
@@ -79,19 +83,22 @@ def _run(experiment: Any, folder: Path) -> None:
         summary.report_run(*loop.run(experiment, folder))
 
 
-def _submit(folder: Path, count: int) -> str:
+def _submit(folder: Path, numbers: list[int]) -> str:
     """Hands sbatch a job array of this command, a cell a job, and returns what it says."""
     from ecgjax.errors import UserError
 
+    if not numbers:
+        return "All cells are done. The same command without --submit gives the table."
     folder.mkdir(parents=True, exist_ok=True)
     own = [i for i, a in enumerate(sys.argv) if re.fullmatch(r"--?(submit|slurm)(=.*)?", a, re.DOTALL)]
     values = [i + 1 for i in own if "=" not in sys.argv[i]]
     again = [a for i, a in enumerate(sys.argv) if i and i not in (*own, *values)]
-    command = shlex.join([sys.executable, "-m", "launch.sweep", *again])
+    # The last word, as a --flagfile may say otherwise, and each job would submit them all again.
+    command = shlex.join([sys.executable, "-m", "launch.sweep", *again, "--submit=here"])
     script = folder / "sweep.sbatch"
     script.write_text(
         "#!/bin/sh\n"
-        f"#SBATCH --job-name={shlex.quote(folder.name)} --array=0-{count - 1}\n"
+        f"#SBATCH --job-name={shlex.quote(folder.name)} --array={','.join(map(str, numbers))}\n"
         f"#SBATCH --output={shlex.quote(str(folder.absolute() / 'slurm-%A_%a.out'))} --signal=B:TERM@120 --requeue\n"
         f"cd {shlex.quote(str(Path.cwd()))}\n"
         f"exec {command} --cell=$SLURM_ARRAY_TASK_ID\n"

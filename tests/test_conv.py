@@ -204,11 +204,14 @@ def test_the_whole_pretext_network_has_the_parameters_of_the_released_checkpoint
     assert count_parameters(compiled.abstract.params["head"]) == 232_071
 
 
-@pytest.mark.parametrize("variant", sarkar2020_finetune.VARIANTS)
+MODES = [f"binary_{mode}" for mode in sarkar2020_finetune.MODES]
+
+
+@pytest.mark.parametrize("variant", [*MODES, *(f"{name}_frozen" for name in sarkar2020_finetune.SETS)][1:])
 def test_the_second_stage_takes_the_encoder_of_the_first(variant):
     batch = {"signals": {"ecg": np.zeros((1, 2560, 1), np.float32)}, "label": np.zeros(1, np.int32)}
     batch["weight"] = np.ones(1, np.float32)
     first = compile_program(sarkar2020_pretrain.get_config(), batch).abstract.params["encoder"]
     second = compile_program(sarkar2020_finetune.get_config(variant), batch)
     chex.assert_trees_all_equal_shapes_and_dtypes(first, second.abstract.params["encoder"])
-    assert second.program.encoder_trains == (variant in ("full", "scratch"))
+    assert second.program.encoder_trains == variant.endswith(("full", "scratch"))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHORT = {  # what docs/sarkar2020.md abbreviates
     "$P": "--config=configs/sarkar2020_pretrain.py --config.data.store=stores/a",
-    "$F": "--config=configs/sarkar2020_finetune.py:wesad --config.data.store=stores/b",
+    "$F": "--config=configs/sarkar2020_finetune.py:binary_frozen --config.data.store=stores/b",
 }
 
 

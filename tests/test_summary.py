@@ -168,8 +168,10 @@ def test_the_report_names_the_commits_that_trained(crossed, pretrained):
 LACKING = [(0, "validation", "calm"), (1, "training", "wild"), (2, "validation", "calm")]
 
 
-def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
+def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path, monkeypatch):
     folder, found, _ = crossed
+    described, random = summary._about, "The encoder is random"
+    monkeypatch.setattr(summary, "_about", lambda run: described(run) | {"encoder_trains": False})
     doubtful = dataclasses.replace(
         found, seen_in_pretraining=["a/1", "a/2"], beatless=3, seen_with_labels=["a/3"], lacking=LACKING
     )
@@ -182,6 +184,7 @@ def test_what_makes_scores_doubtful_is_in_the_report(crossed, store, tmp_path):
         "No validation window of fold(s) 0, 2 is &#34;calm&#34;: their epoch was chosen without it",
         "No training window of fold(s) 1 is &#34;wild&#34;: it was not learnt there",
         "too few beats in 3 windows",
+        random,
     )
     assert all(note in (tmp_path / "report.html").read_text() for note in notes)
     plain = (folder / "report.html").read_text()

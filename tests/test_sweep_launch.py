@@ -32,7 +32,11 @@ def test_missing_cells_alone_are_run_and_all_are_in_the_table(store, tmp_path, r
     assert sorted(p.name for p in folder.iterdir()) == ["mask_span=20"]
     assert json.loads((folder / "mask_span=20" / "config.json").read_text())["experiment"]["task"]["mask_span"] == 20
 
-    run = run_module("launch.sweep", *arguments(store, folder, "--sweep=task.mask_span=5,20,40"))
+    three = arguments(store, folder, "--sweep=task.mask_span=5,20,40")
+    run = run_module("launch.sweep", *three, "--submit=slurm")
+    assert run.returncode == 2 and "sbatch" in run.stderr
+    assert "--array=0,2\n" in (folder / "sweep.sbatch").read_text()  # what is done is not handed over
+    run = run_module("launch.sweep", *three)
     assert run.returncode == 0, run.stderr
     assert [line for line in run.stderr.splitlines() if line.startswith("cell ")] == [
         "cell 1 of 3: mask_span=5",
@@ -81,15 +85,21 @@ def test_slurm_gets_an_array_of_the_cells(store, tmp_path, run_module, monkeypat
     script = tmp_path / "sweep" / "sweep.sbatch"
     assert (tmp_path / "called").read_text().split() == ["--gres=gpu:1", "--time=1:00:00", str(script)]
     text = script.read_text()
-    assert "--array=0-2" in text
-    assert "--sweep=seed=0,1,2" in text and text.rstrip().endswith("--cell=$SLURM_ARRAY_TASK_ID")
-    assert "submit" not in text and "--slurm" not in text
+    assert "--array=0,1,2\n" in text.replace(" --", "\n--")
+    # the last word on --submit, whatever a --flagfile says: a job must not submit the array again
+    assert "--sweep=seed=0,1,2" in text and text.rstrip().endswith(" --submit=here --cell=$SLURM_ARRAY_TASK_ID")
+    assert text.count("submit") == 1 and "--slurm" not in text
     assert "--signal=B:TERM@120" in text  # to the shell that became the run, not to steps it does not have
     apart = ("--sweep=seed=0,1,2", "--submit", "slurm", "--slurm", "--gres=gpu:2")
     run = run_module("launch.sweep", *arguments(store, tmp_path / "slurm_runs", *apart))
     assert (tmp_path / "called").read_text().split()[0] == "--gres=gpu:2", run.stderr
     text = (tmp_path / "slurm_runs" / "sweep.sbatch").read_text()
-    assert f"--workdir={tmp_path / 'slurm_runs'}" in text and "gres" not in text and "--submit" not in text
+    assert f"--workdir={tmp_path / 'slurm_runs'}" in text and "gres" not in text and text.count("submit") == 1
+    (tmp_path / "flags").write_text("--submit=slurm\n")
+    flagged = ("--sweep=seed=0,1,2", f"--flagfile={tmp_path / 'flags'}")
+    run = run_module("launch.sweep", *arguments(store, tmp_path / "flagged", *flagged))
+    text = (tmp_path / "flagged" / "sweep.sbatch").read_text()
+    assert text.rstrip().endswith(" --submit=here --cell=$SLURM_ARRAY_TASK_ID"), run.stderr
     monkeypatch.setenv("PATH", "/nowhere")
     run = run_module("launch.sweep", *arguments(store, tmp_path / "sweep", *more))
     assert run.returncode == 2 and "sbatch: not found" in run.stderr
@@ -99,6 +109,8 @@ def test_slurm_gets_an_array_of_the_cells(store, tmp_path, run_module, monkeypat
     ("more", "message"),
     [
         (("--sweep=seed=0,1", "--cell=2"), "--cell=2: there are 2 cells"),
+        (("--sweep=seed=0,1", "--cell=1", "--submit=slurm"), "--cell=1: --submit=slurm hands over all"),
+        (("--sweep=data.split.validation_fraction=0.2,0",), "data.split.validation_fraction=0: the cells"),
         (("--sweep=task.mask_spam=1",), 'no field "mask_spam"'),
         ((), "--sweep is missing"),
     ],

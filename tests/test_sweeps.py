@@ -133,6 +133,20 @@ def test_the_figure_shows_every_cell(values):
     assert (">task.x<" in drawn) == values[0].isdigit()
 
 
+def test_fields_that_end_alike_keep_their_whole_names():
+    short = {"seed": "seed", "data.split.seed": "data.split.seed", "task.snr_db": "snr_db"}
+    assert sweeps.short_names(short) == short
+    settings = {"optim.decay": "2", "data.decay": "x/y"}
+    assert sweeps.folder_name(settings) == "optim.decay=2,data.decay=y"
+    assert sweeps.table([result(settings, ecgjax=0.5)])[0] == ["", "optim.decay", "data.decay", "AUROC"]
+
+
+def test_scores_that_one_cell_lacks_are_no_columns():
+    both, one = result({"seed": "0"}, ecgjax=0.5), result({"seed": "1"}, ecgjax=0.5)
+    both.scores["ecgjax"]["accuracy"] = Score(0.5)
+    assert sweeps.columns([both, one]) == sweeps.columns([one, both]) == ["auroc"]
+
+
 def test_cells_of_another_sweep_lie_on_an_axis_of_what_was_swept_there():
     for places, axis in ((("a/snr_db=2", "a/snr_db=5/"), "snr_db"), (("a/snr_db=2", "a/pieces=5"), ""), (("a/2",), "")):
         assert sweeps_figure._swept_in(places) == axis

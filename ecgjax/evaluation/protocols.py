@@ -24,6 +24,7 @@ from ecgjax.evaluation.physiology import Features
 from ecgjax.evaluation.predictions import Predictions, concatenate
 from ecgjax.training import checkpoint, inherit, loop, workdir
 from ecgjax.training import mesh as meshes
+from ecgjax.training.about import check_content
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.loop import Run
 from ecgjax.training.progress import Part, tell
@@ -136,7 +137,7 @@ def _test_fold(experiment: Experiment, corpus: Corpus, folder: Path, part: Part)
     kept = folder / _KEPT
     if meshes.agree(kept.exists()):
         workdir.check_same(folder, experiment)
-        loop.same_stores(folder, checkpoint.describe(folder)["extra"]["stores"], corpus)
+        check_content(folder, checkpoint.describe(folder)["extra"], corpus.stores, experiment.init_from)
         tell(f"{part.name}: tested before")
         return Predictions.load(kept)
     this, state = loop.run(experiment, folder, part)

@@ -65,7 +65,7 @@ def report_cross_validation(experiment: Experiment, found: CrossValidation, fold
             data=_manifests(found.corpus),
             curves=[row | {"fold": i} for i, run in enumerate(runs) for row in _curves(run)],
             predictions=found.predictions,
-            notes=_doubts(found),
+            notes=_doubts(experiment, found, _about(folder / "fold_00")),
             **looked,
         )
 
@@ -179,8 +179,10 @@ def _baselines_within(model: Model, stores: Sequence[Store], windows: Windows) -
     return protocols.baseline_predictions(stores, data, sides, classes, experiment.seed)[0]
 
 
-def _doubts(found: CrossValidation) -> list[str]:
+def _doubts(experiment: Experiment, found: CrossValidation, about: dict[str, Any]) -> list[str]:
     doubts = []
+    if not experiment.init_from and not about.get("encoder_trains", True):
+        doubts.append("The encoder is random, as it starts from no run and is not trained: these scores are a control.")
     if found.seen_with_labels:
         doubts.append(
             f"The encoder has learnt from the labels of {len(found.seen_with_labels)} tested subjects in the run it "

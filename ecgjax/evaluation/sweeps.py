@@ -6,15 +6,17 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecgjax import config
 from ecgjax.config import Experiment
+from ecgjax.data.pipeline import open_stores
 from ecgjax.errors import UserError
 from ecgjax.evaluation.tables import TITLES, number
 from ecgjax.training import checkpoint, workdir
+from ecgjax.training.about import check_content
 
 SCORES = ("auroc", "balanced_accuracy", "macro_f1", "accuracy")
 
@@ -87,9 +89,15 @@ def cells(
 
 
 def folder_name(settings: Mapping[str, str]) -> str:
-    """`snr_db=5,seed=0`: the last part of each field, and of a path its last part too."""
-    values = {f.rpartition(".")[2]: v if "(" in v else v.rstrip("/").rpartition("/")[2] for f, v in settings.items()}
-    return ",".join(f"{name}={_plain(value)}" for name, value in values.items())
+    """`snr_db=5,seed=0`: the short name of each field, and of a path its last part."""
+    values = {f: v if "(" in v else v.rstrip("/").rpartition("/")[2] for f, v in settings.items()}
+    return ",".join(f"{name}={_plain(values[f])}" for f, name in short_names(settings).items())
+
+
+def short_names(fields: Iterable[str]) -> dict[str, str]:
+    """The last part of each field, or the whole of it where two would be called the same."""
+    last = {field: field.rpartition(".")[2] for field in fields}
+    return {f: name if list(last.values()).count(name) == 1 else f for f, name in last.items()}
 
 
 def _plain(value: str) -> str:
@@ -117,18 +125,24 @@ def read_result(cell: Cell, folder: Path) -> Result | None:
     A cross-validation says them in results.json, a training by its best checkpoint's metrics.
 
     Raises:
-      UserError: the folder holds a run with other settings.
+      UserError: the folder holds a run with other settings, on other data or from another encoder.
     """
     path = folder / "results.json"
     if path.is_file():
-        workdir.check_same(folder / "fold_00", config.fold_of(cell.experiment, 0))
+        _check(folder / "fold_00", config.fold_of(cell.experiment, 0))
         found = json.loads(path.read_text(encoding="utf-8"))
         return Result(cell, {name: _scores(found, name) for name in found["scores"]})
     if (folder / "report.html").is_file():
-        workdir.check_same(folder, cell.experiment)
+        _check(folder, cell.experiment)
         metrics = checkpoint.describe(folder)["metrics"]
         return Result(cell, {"validation": {name: Score(value) for name, value in metrics.items()}})
     return None
+
+
+def _check(folder: Path, experiment: Experiment) -> None:
+    workdir.check_same(folder, experiment)
+    stores = open_stores(dataclasses.replace(experiment.data, verify=False))
+    check_content(folder, checkpoint.describe(folder)["extra"], stores, experiment.init_from)
 
 
 def _scores(found: Mapping[str, Any], name: str) -> dict[str, Score]:
@@ -140,14 +154,15 @@ def _scores(found: Mapping[str, Any], name: str) -> dict[str, Score]:
 
 def columns(results: Sequence[Result]) -> list[str]:
     """The scores worth showing, the one to draw first."""
-    first = next(iter(results[0].scores.values()))
-    return [score for score in SCORES if score in first] or sorted(first)
+    each = [next(iter(result.scores.values())) for result in results]
+    shared = [score for score in each[0] if all(score in scores for scores in each)]
+    return [score for score in SCORES if score in shared] or sorted(shared)
 
 
 def table(results: Sequence[Result]) -> list[list[str]]:
     """Head and lines: the model's in every cell, then the baselines', once where the settings do not touch them."""
     shown, names = columns(results), list(results[0].scores)
-    fields = [field.rpartition(".")[2] for field in results[0].cell.settings]
+    fields = list(short_names(results[0].cell.settings).values())
     lines = [["", *fields, *(TITLES.get(column, column) for column in shown)]]
     for name in names:
         told = [

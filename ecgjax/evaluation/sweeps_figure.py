@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ecgjax.evaluation import svg
-from ecgjax.evaluation.sweeps import Result, Score, columns
+from ecgjax.evaluation.sweeps import Result, Score, columns, short_names
 from ecgjax.evaluation.tables import TITLES
 
 _LONGEST = 34  # letters of a value
@@ -20,10 +20,10 @@ def figure(results: Sequence[Result]) -> str:
     column, first = columns(results)[0], next(iter(results[0].cell.settings))
     model = next(iter(results[0].scores))
     labels = _shortened(list(dict.fromkeys(result.cell.settings[first] for result in results)))
-    numbers = _as_numbers(labels)
+    numbers, names = _as_numbers(labels), short_names(results[0].cell.settings)
     series: dict[str, dict[str, Score]] = {}
     for result in results:
-        others = ", ".join(f"{f.rpartition('.')[2]}={v}" for f, v in result.cell.settings.items() if f != first)
+        others = ", ".join(f"{names[f]}={v}" for f, v in result.cell.settings.items() if f != first)
         series.setdefault(others, {})[labels[result.cell.settings[first]]] = result.scores[model][column]
     with svg.style():
         if numbers:

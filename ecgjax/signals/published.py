@@ -5,9 +5,14 @@ from ecgjax.signals.moments import Normalise
 
 
 def sarkar2020() -> preprocess.Config:
-    """ECG for Sarkar & Etemad (TAFFC 2020): 256 Hz, high-passed at 0.8 Hz, which is second-hand; the order is ours."""
+    """ECG for Sarkar & Etemad (TAFFC 2020): 256 Hz, z-scored by the deviation of the central 95 % of all of a subject.
+
+    Rate and deviation are of the released code, which took that of the last file alone. The high-pass at 0.8 Hz is
+    second-hand, its order ours.
+    """
     steps = preprocess.Config()
     steps.ecg.resample_hz, steps.ecg.high_hz, steps.ecg.filter_order = 256.0, 0.0, 4
+    steps.ecg.normalise = Normalise.SUBJECT_CENTRAL
     return steps
 
 

@@ -10,11 +10,13 @@ import jax
 import numpy as np
 from absl import logging
 
+from ecgjax import __version__
 from ecgjax.data.pipeline import EvalSource, Gather, stream
 from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
 from ecgjax.models.base import POOLED
 from ecgjax.training import mesh as meshes
+from ecgjax.training import provenance
 from ecgjax.training.program import Compiled
 from ecgjax.training.state import State
 
@@ -75,6 +77,7 @@ def _write(path: Path, pooled_ND: np.ndarray) -> None:
 def _hash(compiled: Compiled, state: State, gather: Gather) -> str:
     """Of everything the vectors depend on; two runs that share it share them."""
     found = hashlib.blake2b(repr(compiled.program.encoder).encode(), digest_size=16)
+    found.update(f"{__version__} {provenance.commit()}".encode())  # another code may make other vectors
     encoder = {name: getattr(state, name)["encoder"] for name in ("params", "model_state")}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(meshes.whole(encoder, compiled.mesh)):
         found.update(f"{meshes.path_of(keys)} {leaf.dtype} {leaf.shape}".encode())

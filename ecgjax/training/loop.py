@@ -27,7 +27,7 @@ from ecgjax.errors import NonFiniteLossError, Preempted, UserError
 from ecgjax.tasks.base import Task
 from ecgjax.training import checkpoint, features, inherit, optim, provenance, workdir
 from ecgjax.training import mesh as meshes
-from ecgjax.training.about import About
+from ecgjax.training.about import About, check_content, content_of, fingerprint
 from ecgjax.training.checkpoint import Checkpoints
 from ecgjax.training.evaluate import evaluate
 from ecgjax.training.features import Features
@@ -138,7 +138,7 @@ def _start(this: Run, checkpoints: Checkpoints) -> tuple[Run, State, list[list[f
     experiment, abstract = this.experiment, this.compiled.abstract
     if checkpoints.steps():
         state, extra = checkpoints.restore(abstract)
-        same_stores(this.folder, extra["stores"], this.corpus)
+        check_content(this.folder, extra, this.corpus.stores, experiment.init_from)
         goes_on = int(state.step) < this.num_steps and not _should_stop(this, extra["history"])
         commits = tuple(dict.fromkeys([*extra.get("commits", ()), *([provenance.commit()] if goes_on else ())]))
         return dataclasses.replace(this, people=inherit.people_of(extra), commits=commits), state, extra["history"]
@@ -221,12 +221,12 @@ def _due_eval(this: Run, done: int) -> bool:
 
 
 def _should_stop(this: Run, history: list[list[float]]) -> bool:
-    """Whether the monitored metric has not improved for `patience_epochs`."""
-    patience = this.experiment.train.patience_epochs
-    if not patience or not history:
+    """Whether the monitored metric has not improved for `patience_epochs`, in whole evaluations."""
+    train = this.experiment.train
+    if not train.patience_epochs or not history:
         return False
-    steps_per_epoch = len(this.corpus.train) / this.experiment.data.batch_size
-    return history[-1][0] - best_step(history, this.compiled.program.task.monitor_mode) >= patience * steps_per_epoch
+    best = best_step(history, this.compiled.program.task.monitor_mode)
+    return sum(step > best for step, _ in history) * train.eval_every_epochs >= train.patience_epochs - 1e-9
 
 
 def best_step(history: list[list[float]], mode: str) -> int:
@@ -259,26 +259,6 @@ def _refuse_non_finite(this: Run, unchecked: list[tuple[int, Any]]) -> None:
     unchecked.clear()
 
 
-def same_stores(folder: Path, then: dict[str, str], corpus: Corpus) -> None:
-    """Raises a UserError where a store's content is not what the run in `folder` began with."""
-    if len(then) != len(corpus.stores):
-        raise UserError(
-            f"{folder}: its run began with {len(then)} store(s), data.store names {len(corpus.stores)}. Name the same "
-            "ones, or start in a new --workdir."
-        )
-    for store, old in zip(corpus.stores, then.values(), strict=True):
-        if store.manifest["content_hash"] != old:
-            raise UserError(
-                f"{store.path}: its content has changed since the run in {folder} began. Put the old store back, or "
-                "start in a new --workdir."
-            )
-
-
-def fingerprint(corpus: Corpus) -> dict[str, str]:
-    """What a resumed run must find unchanged: the content of every store, in order."""
-    return {f"store_{i}": store.manifest["content_hash"] for i, store in enumerate(corpus.stores)}
-
-
 def _about(this: Run, history: list[list[float]]) -> dict[str, Any]:
     data, corpus = this.experiment.data, this.corpus
     return About(
@@ -289,7 +269,8 @@ def _about(this: Run, history: list[list[float]]) -> dict[str, Any]:
         label=corpus.label,
         label_spec=corpus.stores[0].manifest["labels"].get(data.label.name),
         class_names=corpus.class_names,
-        stores=fingerprint(corpus),
+        stores=fingerprint(corpus.stores),
+        started_from=content_of(this.experiment.init_from),
         train_subjects=corpus.train_subjects,
         validation_subjects=corpus.validation_subjects,
         people=this.people,

@@ -1,6 +1,7 @@
 """The step folders of a run: which there are, which is best, which can be trusted. Knows nothing of Orbax."""
 
 import dataclasses
+import hashlib
 import math
 import shutil
 import time
@@ -98,7 +99,8 @@ def describe(path: Path) -> dict[str, Any]:
 
     Returns:
       folder, steps, best, latest, damaged (steps whose record cannot be read), and of the best (else latest) step:
-      step, metrics, monitor, monitor_mode, extra, leaves {path: [shape, dtype]}, num_parameters, bytes.
+      step, metrics, monitor, monitor_mode, extra, leaves {path: [shape, dtype]}, num_parameters, bytes, content (a
+      digest of its files).
 
     Raises:
       UserError: no usable checkpoint there.
@@ -116,6 +118,7 @@ def describe(path: Path) -> dict[str, Any]:
         "damaged": sorted(set(numbers(folder)) - set(records)),
         **{name: record[name] for name in ("step", "metrics", "monitor", "monitor_mode", "extra", "leaves")},
         "num_parameters": sum(math.prod(shape) for shape in parameters),
+        "content": hashlib.blake2b(repr(sorted(record["files"].items())).encode(), digest_size=16).hexdigest(),
         "bytes": sum(size for size, _ in record["files"].values()),
     }
 
