@@ -84,6 +84,7 @@ class Label:
     positive: tuple[int, ...] = ()  # of these, which are class 1 together, and the others class 0; empty: each its own
     rounding: Rounding = Rounding.NONE
     borders: Borders = Borders.WITHIN
+    deals_only: bool = False  # it says which windows a window-wise fold tests, for a pre-training on all the others
     fraction: float = 1.0  # of the labels to train and to choose the epoch with: what fewer labels would do
     fraction_of: Unit = Unit.WINDOWS
 

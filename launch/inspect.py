@@ -122,7 +122,9 @@ def windows_of(store: Any, label: str, window_s: float) -> Any:
     from ecgjax.errors import UserError
 
     first = "ecg" if "ecg" in store.signals else next(iter(store.signals))
-    data = config.Data(modalities=(first,), window_s=window_s, label=config.Label(name=label))
+    rated = not store.manifest["labels"][label]["classes"]  # a rating may change within a window
+    asked = config.Label(label, borders=config.Borders.MEAN if rated else config.Borders.WITHIN)
+    data = config.Data(modalities=(first,), window_s=window_s, label=asked)
     try:
         return find_windows([store], data, window_s).rating
     except UserError:

@@ -1,5 +1,6 @@
 """Models for other programs: the same numbers, and nothing of ecgjax needed to get them."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -16,11 +17,12 @@ from flax import traverse_util
 from ecgjax.config import Data, Experiment
 from ecgjax.errors import UserError
 from ecgjax.interop import export
+from ecgjax.models import base_transformer
 from ecgjax.tasks import classification
 from ecgjax.training import state
 from ecgjax.training.state import Program
 
-WINDOW_S = 1.0
+WINDOW_S, LONGER_S = 1.0, 12.0
 
 
 def modalities(name: str) -> tuple[str, ...]:
@@ -115,6 +117,10 @@ def convert_all(folder: Path) -> None:
     for name in contract.NAMES:
         shapes, about = export.inputs(experiment(name), told(name), 0), export.about(experiment(name), told(name))
         export.write_onnx(folder / f"{name}.onnx", export.forward(*trained(name)), shapes, about)
+    for name in ("conv_transformer", "tcn_transformer"):  # more tokens than attention takes at once on a CPU
+        longer = Data(modalities=modalities(name), window_s=LONGER_S)
+        shapes = export.inputs(dataclasses.replace(experiment(name), data=longer), told(name), 0)
+        export.write_onnx(folder / f"{name}.long.onnx", export.forward(*trained(name)), shapes, {})
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +147,23 @@ def test_onnx_runtime_gives_the_same_outputs(converted, name):
             expected = outputs(name, batch)[output]
             np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
     assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == ["calm", "tense"]
+
+
+@pytest.mark.parametrize("name", ["conv_transformer", "tcn_transformer"])
+def test_onnx_takes_windows_of_many_tokens(converted, name):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(converted / f"{name}.long.onnx")
+    given = {m: contract.windows(2, round(LONGER_S), seed=2)[m] for m in modalities(name)}
+    program, params, model_state = trained(name)
+    expected = jax.device_get(jax.jit(export.forward(program, params, model_state))(given))["pooled"]
+    tokens = jax.eval_shape(lambda: program.encoder.apply(variables_of(params, model_state), given, train=False))
+    assert tokens.tokens_BLD.shape[1] > base_transformer._SHORT
+    np.testing.assert_allclose(session.run(["pooled"], given)[0], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def variables_of(params: dict, model_state: dict) -> dict:
+    return {"params": params["encoder"], **model_state["encoder"]}
 
 
 @pytest.mark.parametrize("name", contract.NAMES)

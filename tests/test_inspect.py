@@ -19,6 +19,7 @@ from ecgjax.signals.recording import Signal
 from ecgjax.tasks import classification
 from ecgjax.training import loop
 from launch import inspect
+from tests.stores import memory_store
 
 LABELS = {
     "mood": {"classes": ["calm", "wild"], "low": 0.0, "high": 0.0, "rater": "protocol"},
@@ -86,6 +87,12 @@ def made(tmp_path_factory):
 @pytest.fixture
 def folder(made):
     return made[0]
+
+
+def test_ratings_that_change_within_a_window_have_windows():
+    rows = [(r, 5.0 * i, 5.0 * i + 5, 1.0 + i) for r in range(2) for i in range(6)]
+    store = memory_store(subjects=2, seconds=60.0, labels={"arousal": rows})
+    assert inspect.windows_of(store, "arousal", 10.0).tolist() == [1.5, 3.5, 5.5] * 2
 
 
 def test_a_store(folder):

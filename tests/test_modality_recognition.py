@@ -227,6 +227,15 @@ def test_a_signal_that_is_lacking_counts_for_nothing():
     assert metrics["accuracy"][1] == there
 
 
+def test_a_signal_that_the_encoder_dropped_is_as_one_that_is_lacking():
+    task = Config().make()
+    outputs, targets, weight = scored(task, lacking=0.3)
+    lacking = task.loss(outputs, targets, weight)
+    silent = {name: jnp.where(targets.known[name][:, None], o, 0.0) for name, o in outputs.items()}
+    everything = Targets(targets.version_N, {name: jnp.ones_like(known) for name, known in targets.known.items()})
+    chex.assert_trees_all_close(task.loss(silent, everything, weight), lacking, rtol=1e-6)
+
+
 def test_predictions_are_of_each_modality_and_nan_where_it_is_lacking():
     task = Config().make()
     outputs, targets, _ = scored(task, windows=20, lacking=0.4)

@@ -25,6 +25,7 @@ def test_scores_of_a_head_are_scikit_learns():
         truth, said = given.version_N == v, given.probability_NV[:, v] > 0.5
         assert row.accuracy == pytest.approx(metrics.accuracy_score(truth, said))
         assert row.f1 == pytest.approx(metrics.f1_score(truth, said))
+        assert row.balanced == pytest.approx(metrics.balanced_accuracy_score(truth, said))
         assert row.precision == pytest.approx(metrics.precision_score(truth, said))
         assert row.recall == pytest.approx(metrics.recall_score(truth, said))
         assert row.always == pytest.approx(max(truth.mean(), 1 - truth.mean()))

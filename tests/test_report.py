@@ -227,6 +227,9 @@ def test_doubts_are_raised_where_they_are_due(tmp_path):
     assert "Optimistic: people on both sides" in page.text and "dealt to the folds at random" in page.text
     page = page_of(tmp_path, predictions={"net": good}, run={"protocol": "oracle"})
     assert "the epoch is tested that scored best on the very people" in page.text
+    honest = page_of(tmp_path, predictions={"net": good}, run={"protocol": "subject"})
+    assert "An upper bound, not a result: AUROC" in page.text and "An upper bound" not in honest.text
+    assert ("div", {"class": "big"}) in honest.tags and ("div", {"class": "big"}) not in page.tags
     assert scoreboard.caution_of("window") and scoreboard.caution_of("oracle")
     assert not scoreboard.caution_of("subject") and not scoreboard.caution_of("loso")
     rare = dataclasses.replace(good, label_N=(good.subject_N == "3").astype(int))  # one person's, of twelve

@@ -32,6 +32,19 @@ def test_every_person_is_tested_once_and_never_trained_on(windows, protocol):
     assert sorted(tested) == windows.subjects
 
 
+def test_one_of_each_data_set_is_left_out_together_as_when_it_is_alone():
+    stores = [memory_store(name="b", subjects=3), memory_store(name="a", subjects=5)]
+    split = Split(protocol=Protocol.LEAVE_ONE_SUBJECT_OUT)
+    mixed, alone = find_windows(stores, Data(), 10.0), find_windows(stores[:1], Data(), 10.0)
+    assert (num_folds(mixed, split), num_folds(alone, split)) == (5, 3)
+    for number in range(5):
+        tested = people(mixed, make_fold(mixed, dataclasses.replace(split, fold=number)).test)
+        assert tested == {f"a/s{number:02d}"} | ({f"b/s{number:02d}"} if number < 3 else set())
+        if number < 3:
+            fold = make_fold(alone, dataclasses.replace(split, fold=number))
+            assert people(alone, fold.test) == {f"b/s{number:02d}"}
+
+
 def test_an_oracle_chooses_the_epoch_on_those_who_are_tested(windows):
     split = Split(num_folds=5, fold=2, choose_epoch_on=ChooseOn.TESTED)
     fold, honest = make_fold(windows, split), make_fold(windows, dataclasses.replace(split, validation_fraction=0.0))

@@ -76,6 +76,8 @@ def test_files_of_a_cross_validation_agree(crossed):
     np.testing.assert_array_equal(predictions.probability_NC, model.probability_NC)
     np.testing.assert_array_equal(predictions.fold_N, model.fold_N)
     assert f"{results['scores'][MODEL]['accuracy']:.3f}" in table.splitlines()[2]
+    each = [(model.probability_NC.argmax(1) == model.label_N)[model.fold_N == n].mean() for n in range(3)]
+    assert results["folds"][MODEL]["accuracy"]["mean"] == pytest.approx(np.mean(each))
     run = results["run"]
     assert run["subjects"] == 6 and run["protocol"] == "subject" and run["classes"] == "calm, aroused"
     assert run["config"]["data"]["split"]["num_folds"] == 3

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from ecgjax.config import Experiment
+from ecgjax.config import ChooseOn, Experiment, Protocol
 from ecgjax.errors import UserError
-from ecgjax.evaluation import sweeps, sweeps_figure, tables
+from ecgjax.evaluation import summary, sweeps, sweeps_figure, tables
 from ecgjax.evaluation.sweeps import Axis, Cell, Result, Score
 from ecgjax.models import conv_transformer
 from ecgjax.tasks import masked_reconstruction
@@ -164,6 +164,21 @@ def test_folders_are_told_apart_by_what_they_do_not_share():
     alike = [long + "1", long + "2"]  # short, they would be the same
     assert sweeps_figure._shortened(alike) == dict(zip(alike, alike, strict=True))
     assert sweeps_figure._shortened(["runs/noise"]) == {"runs/noise": "runs/noise"}
+
+
+def test_what_an_optimistic_protocol_means_goes_with_every_table(tmp_path):
+    for protocol, choose_on, told in (
+        ("WINDOW", "OTHERS", "Windows were dealt"),
+        ("SUBJECT", "TESTED", "Of every fold,"),
+    ):
+        optimistic = result({"seed": "0"}, ecgjax=0.9)
+        split = optimistic.cell.experiment.data.split
+        split.protocol, split.choose_epoch_on = Protocol[protocol], ChooseOn[choose_on]
+        printed = summary.report_sweep(optimistic.cell.experiment, [optimistic], [], tmp_path)
+        assert printed.count(told) == 1
+        assert all(told in (tmp_path / name).read_text() for name in ("sweep.md", "report.html"))
+    honest = result({"seed": "0"}, ecgjax=0.9)
+    assert "ptimistic" not in summary.report_sweep(honest.cell.experiment, [honest], [], tmp_path)
 
 
 def test_scores_without_an_interval_have_none_in_the_table():

@@ -217,6 +217,9 @@ def test_stores_that_mean_different_things_are_not_mixed(part, change, message):
 def test_excluded_subjects_are_gone():
     windows = windows_of(memory_store(), split=Split(exclude_subjects=("toy/s01",)))
     assert windows.subjects == ["toy/s00", "toy/s02", "toy/s03"]
+    store = memory_store(labels={"mood": [(r, 0.0, 30.0, 1.0) for r in range(3)]})  # the fourth has none
+    windows = windows_of(store, label=Label(name="mood"), split=Split(exclude_subjects=("toy/s01", "toy/s03")))
+    assert windows.subjects == ["toy/s00", "toy/s02"]
 
 
 def test_windows_of_every_store_keep_their_people_apart():

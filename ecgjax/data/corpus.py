@@ -12,7 +12,7 @@ from ecgjax.config import LabelRule, Protocol, Unit
 from ecgjax.data import labels, splits
 from ecgjax.data.pipeline import open_stores
 from ecgjax.data.store import Store
-from ecgjax.data.windows import Windows, find_windows, having, recording_digests, subjects_among
+from ecgjax.data.windows import Windows, find_windows, having, overlap, recording_digests, subjects_among
 from ecgjax.errors import UserError
 from ecgjax.signals.preprocess import Steps
 
@@ -61,15 +61,36 @@ def open_corpus(data: config.Data) -> Corpus:
       UserError: see `open_stores`, `find_windows`, `make_fold`, `classify`; the training side lacks a second class,
         nobody tested or nobody who is to choose the epoch has a window with a class, or a recording is on two sides.
     """
-    found = _open(data)
+    found = (_open_untested if data.label.deals_only else _open)(data, open_stores(data))
     if data.split.protocol is not Protocol.WINDOW:
         _refuse_copies(found, data.split)
     return found
 
 
-def _open(data: config.Data) -> Corpus:
+def _open_untested(data: config.Data, stores: Sequence[Store]) -> Corpus:
+    """All windows, with a label or without, that share no second with one that the fold tests by the label."""
+    name, split = data.label.name, data.split
+    if split.protocol is not Protocol.WINDOW or split.fold < 0 or not name:
+        raise UserError(
+            "data.label.deals_only: it leaves out the windows that a window-wise fold tests. Give data.label.name, "
+            "data.split.protocol=window and data.split.fold, or leave it out."
+        )
+    have_it = [number for number, store in enumerate(stores) if name in store.manifest["labels"]]
+    dealing = dataclasses.replace(data, label=dataclasses.replace(data.label, deals_only=False))
+    dealt = _open(dealing, [stores[number] for number in have_it] or stores)  # without any, it tells that there is none
+    everything = dataclasses.replace(data, label=config.Label(), split=dataclasses.replace(split, fold=-1))
+    found, tested = _open(everything, stores), dealt.eval_windows.take(dealt.test)
+    tested = dataclasses.replace(tested, store=np.array(have_it, tested.store.dtype)[tested.store])
+
+    def apart(windows: Windows, ids: np.ndarray) -> np.ndarray:
+        return ids[~overlap(windows.take(ids), tested, data.window_s)]
+
+    train, validation = apart(found.windows, found.train), apart(found.eval_windows, found.validation)
+    return dataclasses.replace(found, train=train, validation=validation)
+
+
+def _open(data: config.Data, stores: Sequence[Store]) -> Corpus:
     one_grid = _on_one_grid(data)
-    stores = open_stores(data)
     if nowhere := [modality for modality in data.modalities if not having(stores, modality)]:
         raise UserError(
             f"data.modalities: no store has {nowhere[0]}, so there is nothing to learn of it. Leave it out."

@@ -25,7 +25,13 @@ class Fold:
 
 
 def num_folds(windows: Windows, split: config.Split) -> int:
-    return len(windows.subjects) if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT else split.num_folds
+    """Of one subject each, the largest data set's; the others then have folds in which nobody of them is tested."""
+    return max(map(len, _data_sets(windows))) if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT else split.num_folds
+
+
+def _data_sets(windows: Windows) -> list[list[str]]:
+    """The subjects of each data set."""
+    return [list(names) for _, names in itertools.groupby(windows.subjects, lambda name: name.partition("/")[0])]
 
 
 def make_fold(windows: Windows, split: config.Split) -> Fold:
@@ -64,10 +70,9 @@ def _held_out(windows: Windows, split: config.Split) -> np.ndarray:
         raise UserError(f"data.split.fold={split.fold}, but there are {count} folds, numbered from 0.")
     if count < 2:
         raise UserError(f"data.split.num_folds={count}: cross-validation needs two folds or more.")
+    people = _data_sets(windows)
     if split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT:
-        return np.flatnonzero(windows.are_of(windows.subjects[split.fold : split.fold + 1]))
-    data_sets = itertools.groupby(windows.subjects, lambda name: name.partition("/")[0])
-    people = [list(names) for _, names in data_sets]
+        return np.flatnonzero(windows.are_of(name for names in people for name in names[split.fold : split.fold + 1]))
     by_window = split.protocol is Protocol.WINDOW
     units = [np.flatnonzero(windows.are_of(names)) if by_window else np.array(names) for names in people]
     if (most := max(map(len, units))) < count:

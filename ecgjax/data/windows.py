@@ -87,11 +87,11 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
     _check_modalities(stores, data)
     _check_lengths(stores, data, stride_s)
     windows = _join([_windows_of_store(i, store, data, stride_s, reach_ends) for i, store in enumerate(stores)])
-    excluded = set(data.split.exclude_subjects)
-    if unknown := excluded - set(windows.subjects):
+    excluded, everyone = set(data.split.exclude_subjects), windows.people.tolist()  # with a window or without
+    if unknown := excluded - set(everyone):
         name = min(unknown)
-        inner = [subject for subject in windows.subjects if subject.partition("/")[2] == name]  # without its data set
-        hint = f' Did you mean "{inner[0]}"?' if inner else did_you_mean(name, windows.subjects)
+        inner = [subject for subject in everyone if subject.partition("/")[2] == name]  # without its data set
+        hint = f' Did you mean "{inner[0]}"?' if inner else did_you_mean(name, everyone)
         raise UserError(f'data.split.exclude_subjects: no subject "{name}".{hint}')
     windows = windows.take(np.flatnonzero(~windows.are_of(excluded)))
     if not len(windows):
@@ -101,6 +101,18 @@ def find_windows(stores: Sequence[Store], data: config.Data, stride_s: float, re
             + ". Take a shorter window, or see what was dropped: python -m launch.inspect DIR."
         )
     return windows
+
+
+def overlap(windows: Windows, others: Windows, window_s: float) -> np.ndarray:
+    """Of each window, whether it shares a second of a recording with one of the others, of the same length."""
+    furthest_s = max((w.start_s.max(initial=0.0) for w in (windows, others)), default=0.0) + 2 * window_s
+    most = 1 + max(w.recording.max(initial=0) for w in (windows, others))
+
+    def on_one_line(w: Windows) -> np.ndarray:
+        return (w.store * float(most) + w.recording) * furthest_s + w.start_s
+
+    at, near, there = on_one_line(windows), window_s - EPSILON_S, np.sort(on_one_line(others))
+    return np.searchsorted(there, at + near) > np.searchsorted(there, at - near)
 
 
 def _columns() -> list[dataclasses.Field]:

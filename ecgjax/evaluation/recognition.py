@@ -48,11 +48,14 @@ class Score:
 
     Attributes:
       always: accuracy of the better of always saying no and always saying yes.
+      balanced: mean of the shares recognised of its own version and of all others; 0.5 says nothing, however many
+        versions there are.
     """
 
     name: str
     accuracy: float
     always: float
+    balanced: float
     f1: float
     precision: float
     recall: float
@@ -64,10 +67,10 @@ def scores(found: Recognition) -> list[Score]:
         said_N, is_N = found.probability_NV[:, v] > 0.5, found.version_N == v
         hits, said, came, share = (said_N & is_N).sum(), said_N.sum(), is_N.sum(), is_N.mean()
         with np.errstate(invalid="ignore"):
-            f1, precision, recall = (
-                float(np.divide(a, b)) for a, b in ((2 * hits, said + came), (hits, said), (hits, came))
-            )
-        rows.append(Score(_plain(name), float((said_N == is_N).mean()), max(share, 1 - share), f1, precision, recall))
+            ratios = ((2 * hits, said + came), (hits, said), (hits, came), ((~said_N & ~is_N).sum(), (~is_N).sum()))
+            f1, precision, recall, spared = (float(np.divide(a, b)) for a, b in ratios)
+        right, always = float((said_N == is_N).mean()), max(share, 1 - share)
+        rows.append(Score(_plain(name), right, always, (recall + spared) / 2, f1, precision, recall))
     return rows
 
 

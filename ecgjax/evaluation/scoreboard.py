@@ -60,6 +60,7 @@ def section(predictions: dict[str, Predictions], protocol: str) -> dict[str, Any
         "titles": TITLES,
         "verdict": _verdict(best, score),
         "protocol": _PROTOCOLS.get(protocol),
+        "oracle": protocol == ORACLE,  # whose figure is never the headline
         "counts": list(zip(first.classes, counts, strict=True)),
         "num_windows": len(first),
         "num_subjects": len(within["subject"]),

@@ -33,6 +33,7 @@ def report_run(this: Run, state: State) -> Path:
     """Writes report.html into the run's folder: learning curves, what it made of windows, where it looks."""
     tell("report")
     path, looked = this.folder / "report.html", looks.of_run(this, state)
+    caution = scoreboard.caution_of(_protocol(this.experiment)) if this.experiment.data.split.fold >= 0 else ""
 
     def write() -> None:
         report.write_report(
@@ -41,6 +42,7 @@ def report_run(this: Run, state: State) -> Path:
             run=_facts(this.experiment, this.corpus) | _commits(this.commits),
             data=_manifests(this.corpus),
             curves=_curves(this.folder),
+            notes=[caution] if caution else (),
             **looked,
         )
 
@@ -78,12 +80,16 @@ def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Seq
     """Writes sweep.json, sweep.md, sweep.svg and report.html of the cells that are done, and returns what to print."""
     lines, picture = sweeps.table(results), sweeps_figure.figure(results)
     facts = provenance.environment() | {"cells": f"{len(results)} done", "config": plain.to_dict(experiment)}
+    cautions = [scoreboard.caution_of(_protocol(result.cell.experiment)) for result in results]
+    notes = [*filter(None, dict.fromkeys(cautions))]
+    if missing:
+        notes.append(f"{len(missing)} cells are not done: {', '.join(missing[:5])}.")
     report.write_report(
         folder / "report.html",
         title=f"{folder.name}: sweep",
         run=facts,
         sweep=(picture, lines),
-        notes=[f"{len(missing)} cells are not done: {', '.join(missing[:5])}."] if missing else (),
+        notes=notes,
     )
     cells = [
         {"settings": r.cell.settings, "folder": r.cell.name} | {"scores": {n: _plain(s) for n, s in r.scores.items()}}
@@ -93,8 +99,9 @@ def report_sweep(experiment: Experiment, results: Sequence[Result], missing: Seq
     with whole_file(folder / "sweep.svg") as file:
         file.write(svg.alone(picture))
     with whole_file(folder / "sweep.md") as file:
-        file.write(tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results))) + "\n")
-    return f"{tables.aligned(lines)}\n\nreport: {folder / 'report.html'}"
+        table = tables.markdown(lines, num_texts=len(lines[0]) - len(sweeps.columns(results)))
+        file.write("\n\n".join([table, *notes]) + "\n")
+    return "\n\n".join([tables.aligned(lines), *notes, f"report: {folder / 'report.html'}"])
 
 
 def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
@@ -106,7 +113,8 @@ def _write_scores(
 ) -> None:
     next(iter(predictions.values())).save(folder / "predictions.npz")
     scores, intervals = ({row.name: getattr(row, part) for row in rows} for part in ("scores", "intervals"))
-    _write_json(folder / "results.json", {"run": facts, "scores": scores, "intervals": intervals})
+    folds = {row.name: {s: dataclasses.asdict(spread) for s, spread in row.folds.items()} for row in rows}
+    _write_json(folder / "results.json", {"run": facts, "scores": scores, "intervals": intervals, "folds": folds})
     with whole_file(folder / "results.md") as file:
         caution = scoreboard.caution_of(facts.get("protocol", ""))
         file.write("\n\n".join(filter(None, (tables.markdown_table(rows), caution))) + "\n")
@@ -218,11 +226,13 @@ def _facts(experiment: Experiment, corpus: Corpus, where: str = "") -> dict[str,
         "config": plain.to_dict(experiment),
     }
     if experiment.data.label.name:
-        split = experiment.data.split
-        by_oracle = split.choose_epoch_on is ChooseOn.TESTED
-        protocol = scoreboard.ORACLE if by_oracle else split.protocol.value
-        facts |= {"protocol": protocol, "classes": ", ".join(corpus.class_names)}
+        facts |= {"protocol": _protocol(experiment), "classes": ", ".join(corpus.class_names)}
     return facts
+
+
+def _protocol(experiment: Experiment) -> str:
+    split = experiment.data.split
+    return scoreboard.ORACLE if split.choose_epoch_on is ChooseOn.TESTED else split.protocol.value
 
 
 def _commits(trained: Iterable[str]) -> dict[str, str]:

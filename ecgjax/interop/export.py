@@ -23,6 +23,7 @@ from ecgjax import __version__
 from ecgjax.config import Experiment
 from ecgjax.data.staging import whole_file
 from ecgjax.errors import UserError
+from ecgjax.models import base_transformer
 from ecgjax.training import mesh
 from ecgjax.training.state import Program
 
@@ -129,10 +130,11 @@ def write_onnx(
 
     specs = [tuple(n if isinstance(n, int) else "B" for n in sizes[m]) for m in names]
     with (
-        contextlib.redirect_stdout(io.StringIO()),
+        base_transformer.all_at_once(),
+        contextlib.redirect_stdout(io.StringIO()),  # it tells what it does
         jax.numpy_rank_promotion("allow"),
         warnings.catch_warnings(),
-    ):  # it tells what it does
+    ):
         warnings.simplefilter("ignore")
         model = converter.to_onnx(
             in_order, specs, model_name="ecgjax", input_names=names, output_names=sorted(expected)

@@ -1,8 +1,10 @@
 """The Transformer that encoders share, and attention in the quickest way a device has."""
 
+import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,6 +19,7 @@ from ecgjax.models.base import EPSILON, Activation, Dropout, NormOrder, drop_bel
 
 _SHORT = 256  # tokens: up to here the weights of a CPU's windows fit its cache, and nothing is to be saved
 _KEPT = "attention"
+_AT_ONCE = contextvars.ContextVar("at_once", default=False)
 _NEVER = -1e30  # the logit of a token that is not to be seen; finite, so that a window that sees none makes no NaN
 
 
@@ -46,8 +49,18 @@ def attend(
             implementation="cudnn" if fused else "xla",
         )
     rng_BH = jax.random.split(rng, (len(query_BLHK), query_BLHK.shape[2])) if dropout else None
-    way = attend_at_once if key_BSHK.shape[1] <= _SHORT else attend_in_turn
+    way = attend_at_once if _AT_ONCE.get() or key_BSHK.shape[1] <= _SHORT else attend_in_turn
     return way(query_BLHK, key_BSHK, value_BSHK, seen_BS, rng_BH, dropout)
+
+
+@contextlib.contextmanager
+def all_at_once() -> Iterator[None]:
+    """What is traced in here has no loops of ours, however long the windows: for converters that know none."""
+    token = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(token)
 
 
 def attend_at_once(

@@ -74,13 +74,16 @@ class ModalityRecognition(MakesVersions):
         return targets.known.get(name, jnp.zeros(len(targets.version_N), bool))
 
     def loss(self, outputs: dict[str, jax.Array], targets: Targets, weight_B: jax.Array) -> tuple[jax.Array, Metrics]:
-        """The sum over modalities of the mean cross-entropy; signals that a window lacks count for nothing.
+        """The sum over modalities of the mean cross-entropy; signals that a window lacks, or that the encoder dropped,
+        count for nothing.
 
         Where some are lacking, it is the number of modalities times the mean over the signals there are, so that all
         of these count the same and batches add up.
         """
         version_N, weight_N = targets.version_N, jnp.repeat(weight_B, self.versions_each)
-        known_N = {name: self._known(targets, name) for name in outputs}
+        # A modality that the encoder dropped in training has no answer: its head says 0 to everything.
+        answered_N = {name: jnp.any(logits_NV != 0, axis=1) for name, logits_NV in outputs.items()}
+        known_N = {name: self._known(targets, name) & answered_N[name] for name in outputs}
         there_N = {name: weight_N * known_N[name] for name in outputs}
         log_NV = {name: there_N[name][:, None] * jax.nn.log_softmax(logits_NV) for name, logits_NV in outputs.items()}
         right = {name: jnp.sum(there_N[name] * (jnp.argmax(outputs[name], -1) == version_N)) for name in outputs}

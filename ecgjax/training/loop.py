@@ -125,7 +125,8 @@ def set_up(experiment: Experiment, folder: Path) -> Run:
 
 def _check_classes(task: Task, corpus: Corpus) -> None:
     if task.num_classes and not corpus.class_names:
-        raise UserError("data.label.name is empty, but the task learns classes. Name one of the store's labels.")
+        why = "data.label.deals_only is set" if corpus.label.deals_only else "data.label.name is empty"
+        raise UserError(f"{why}, but the task learns classes. Name one of the store's labels to learn.")
     if task.num_classes and task.num_classes != len(corpus.class_names):
         raise UserError(
             f"task.num_classes={task.num_classes}, but the label has {len(corpus.class_names)} classes: "
