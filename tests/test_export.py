@@ -157,13 +157,10 @@ def test_onnx_takes_windows_of_many_tokens(converted, name):
     given = {m: contract.windows(2, round(LONGER_S), seed=2)[m] for m in modalities(name)}
     program, params, model_state = trained(name)
     expected = jax.device_get(jax.jit(export.forward(program, params, model_state))(given))["pooled"]
-    tokens = jax.eval_shape(lambda: program.encoder.apply(variables_of(params, model_state), given, train=False))
-    assert tokens.tokens_BLD.shape[1] > base_transformer._SHORT
+    variables = {"params": params["encoder"], **model_state["encoder"]}
+    encoded = jax.eval_shape(lambda signals: program.encoder.apply(variables, signals, train=False), given)
+    assert encoded.tokens_BLD.shape[1] > base_transformer._SHORT
     np.testing.assert_allclose(session.run(["pooled"], given)[0], expected, atol=1e-4 * np.abs(expected).max())
-
-
-def variables_of(params: dict, model_state: dict) -> dict:
-    return {"params": params["encoder"], **model_state["encoder"]}
 
 
 @pytest.mark.parametrize("name", contract.NAMES)

@@ -178,7 +178,7 @@ def test_what_an_optimistic_protocol_means_goes_with_every_table(tmp_path):
         assert printed.count(told) == 1
         assert all(told in (tmp_path / name).read_text() for name in ("sweep.md", "report.html"))
     honest = result({"seed": "0"}, ecgjax=0.9)
-    assert "ptimistic" not in summary.report_sweep(honest.cell.experiment, [honest], [], tmp_path)
+    assert "Optimistic" not in summary.report_sweep(honest.cell.experiment, [honest], [], tmp_path)
 
 
 def test_scores_without_an_interval_have_none_in_the_table():
