@@ -24,7 +24,7 @@ def commands(page: Path) -> list[list[str]]:
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     for short, long in SHORT.items():
         lines = [line.replace(short, long) for line in lines]
-    lines = [re.sub(r"\$\(ls -d (runs/\w+/\w+=)\*[\w |-]* paste -sd,\)", r"\1a,\1b", line) for line in lines]
+    lines = [re.sub(r"\$\(ls -d (runs/\w+/\w+=)\*.*? paste -sd,\)", r"\1a,\1b", line) for line in lines]
     return [shlex.split(line) for line in lines if line.startswith("python -m launch.")]
 
 
