@@ -76,4 +76,5 @@ def get_config(variant: str = "binary_frozen") -> config.Experiment:
             eval_every_epochs=5,
             patience_epochs=25 if trains_encoder else 50,  # ours
         ),
+        init_from="" if mode in ("scratch", "random") else "PRETRAINING_NAMED_BY_--config.init_from",
     )

@@ -67,4 +67,5 @@ def get_config(variant: str = "stress_frozen") -> config.Experiment:
             multipliers=(("^encoder/", 0.0),) if mode in ("frozen", "random") else (),
         ),
         train=Train(num_epochs=num_epochs, eval_every_epochs=1),
+        init_from="" if mode in ("scratch", "random") else "PRETRAINING_NAMED_BY_--config.init_from",
     )

@@ -85,6 +85,7 @@ def test_the_second_stage_has_the_figures_of_the_released_code(name):
         other = sarkar2020_finetune.get_config(f"{name}_{mode}")
         assert other.task.hidden == hidden and other.data.label == made.data.label
         assert bool(other.optim.multipliers) == (mode != "scratch")
+        assert bool(other.init_from) == (mode == "linear")  # the controls start from nothing, all others must be told
 
 
 def test_the_first_stage_has_the_figures_of_the_released_code():

@@ -8,10 +8,11 @@ import pytest
 
 from configs import wu2023_finetune, wu2023_pretrain
 from ecgjax import config
-from ecgjax.config import ChooseOn
+from ecgjax.config import ChooseOn, Optimizer, Protocol
 from ecgjax.data import windows as cut
 from ecgjax.data.corpus import open_corpus, recording_keys
 from ecgjax.data.pipeline import make_gather
+from ecgjax.errors import UserError
 from ecgjax.evaluation import summary
 from ecgjax.evaluation.protocols import MODEL, cross_validate
 from ecgjax.models import tcn_transformer
@@ -74,6 +75,32 @@ def expected_class(variant: str, name: str, person: int, start_s: float) -> int:
         return -1
     borders = {"case": (5,), "case3": (3.5, 6.5), "kemocon": (3,), "kemocon3": (2.5, 3.5)}[variant]
     return sum(mean > border for border in borders)
+
+
+def test_a_stage_that_needs_a_pretraining_does_not_go_without(stores, tmp_path):
+    for mode in wu2023_finetune.MODES:
+        experiment = reduced(wu2023_finetune.get_config(f"wesad_{mode}"), stores["wesad"])
+        if mode in ("scratch", "random"):
+            assert not experiment.init_from
+            continue
+        with pytest.raises(UserError, match="PRETRAINING_NAMED_BY_--config.init_from: no such folder"):
+            cross_validate(experiment, tmp_path / mode)
+
+
+def test_hyperparameters_are_those_of_the_released_code():
+    """Learning rate, batch size and epochs of each data set; SGD with momentum 0.9 and an L2 of 5e-7."""
+    published = {"wesad": (1e-4, 128, 20), "wesad2": (1e-4, 128, 20)}
+    for name in wu2023_finetune.SETS:
+        made = wu2023_finetune.get_config(f"{name}_full")
+        if name != "stress":
+            figures = made.optim.learning_rate, made.data.batch_size, made.train.num_epochs
+            assert figures == published.get(name, (1e-3, 64, 64)), name
+        assert (made.optim.optimizer, made.optim.momentum, made.optim.weight_decay) == (Optimizer.SGD, 0.9, 5e-7)
+        assert (made.task.hidden, made.task.dropout, made.task.batch_norm) == ((128,), 0.2, True)
+        assert made.data.split.protocol is Protocol.LEAVE_ONE_SUBJECT_OUT and made.optim.multipliers == ()
+    first = wu2023_pretrain.get_config()
+    assert (first.optim.optimizer, first.optim.learning_rate, first.optim.weight_decay) == (Optimizer.SGD, 5e-3, 5e-7)
+    assert (first.task.dropout, first.data.window_s, first.model.tcn_dropout) == (0.1, 60.0, 0.2)
 
 
 RATED = [(variant, name) for variant in list(NAMES)[2:] for name in standins.RATED]
