@@ -22,7 +22,7 @@ def store(tmp_path_factory):
     return tiny.make_store(tmp_path_factory.mktemp("kill") / "store")
 
 
-def start(store, folder, num_epochs, start_them=processes.start, more=()):
+def start(store, folder, num_epochs, start_them=processes.start, more=(), module="launch.train"):
     """launch.train in the background: three steps an epoch, an evaluation and a save at every step."""
     arguments = (
         "--config=configs/demo_pretrain.py",
@@ -38,7 +38,7 @@ def start(store, folder, num_epochs, start_them=processes.start, more=()):
         "--config.train.eval_every_epochs=0.34",
         "--config.train.tensorboard=False",
     )
-    command = ("-m", "launch.train", *more, *arguments)
+    command = ("-m", module, *more, *arguments)
     return start_them(*command, JAX_NUM_CPU_DEVICES="1")
 
 
@@ -137,6 +137,16 @@ def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(sto
     assert not (folder / "report.html").exists()
     complete(store, folder, num_epochs=4)
     assert_same_run(folder, tmp_path / "whole")
+
+
+def test_a_sweep_that_is_asked_to_stop_begins_no_other_cell(store, tmp_path):
+    sweep = ("--sweep=seed=0,1",)
+    process = start(store, tmp_path, 400, module="launch.sweep", more=sweep)
+    assert wait_for(process, lambda: num_rows(tmp_path / "seed=0", "train") > 1)
+    process.send_signal(signal.SIGTERM)
+    code, errors = finish(process)
+    assert code == Preempted.exit_code and "which is saved" in errors, errors[-3000:]
+    assert "cell 1 of 2" in errors and "cell 2 of 2" not in errors and not (tmp_path / "seed=1").exists()
 
 
 def start_two(store, folder):

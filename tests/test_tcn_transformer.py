@@ -148,3 +148,21 @@ def test_modality_dropout_acts_in_training_only():
 def test_configs_that_make_no_sense_are_refused(fields, told):
     with pytest.raises(UserError, match=told):
         Config(**fields).make()
+
+
+def test_fresh_weights_are_drawn_as_the_released_code_draws_them():
+    """Uniform within 1 / sqrt(inputs), but for attention's projections (Xavier) and the nets' skips (normal, 0.01)."""
+    params = init(Config())[1]["params"]
+    layer = params["layer_0"]
+    bounds = {
+        "v": (params["tcn_eda"]["block_1"]["conv_1"]["v"], (6 * 16) ** -0.5),
+        "project": (params["project_bvp"]["kernel"], 16**-0.5),
+        "mlp": (layer["mlp_in"]["kernel"], 128**-0.5),
+        "out": (layer["attention"]["out"]["kernel"], 128**-0.5),
+        "qkv": (layer["attention"]["qkv"]["kernel"], (6 / (128 + 384)) ** 0.5),
+    }
+    for name, (weights, bound) in bounds.items():
+        assert 0.98 * bound < np.abs(weights).max() <= bound, name
+        np.testing.assert_allclose(np.std(weights), bound / np.sqrt(3), rtol=0.1, err_msg=name)
+    skips = np.concatenate([params[f"tcn_{m}"]["block_0"]["skip"]["kernel"].ravel() for m in ("eda", "bvp", "temp")])
+    assert 0.005 < skips.std() < 0.02
