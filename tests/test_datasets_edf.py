@@ -8,7 +8,8 @@ import pytest
 from ecgjax.datasets import base_edf, edf, eegmat
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
-from tests.fixtures import CORPORA, EdfChannel, wave, write_edf
+from tests.corpora import eegmat as corpus_of_eegmat
+from tests.fixtures import EdfChannel, wave, write_edf
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "eegmat"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")
@@ -152,7 +153,7 @@ def test_a_file_keeps_its_folder_in_its_key(tmp_path):
 
 
 def test_eegmat_without_its_table_says_so_in_an_event(tmp_path):
-    corpus = CORPORA["eegmat"](tmp_path)
+    corpus = corpus_of_eegmat.write(tmp_path)
     for root in (tmp_path, tmp_path / "ecg_only"):  # the table may lie beside the files or above them
         labels = eegmat.Config(root=str(root)).make().load("Subject00_2").labels
         assert [(label.name, label.value) for label in labels] == [("condition", 1.0), ("counter", 0.0)]
@@ -165,7 +166,7 @@ def test_eegmat_without_its_table_says_so_in_an_event(tmp_path):
 
 def test_eegmat_finds_its_table_where_a_download_puts_it(tmp_path):
     """Beside the EDF files, below the root: wget makes eegmat/1.0.0; and the nearest of several counts."""
-    CORPORA["eegmat"](tmp_path / "data" / "eegmat" / "1.0.0")
+    corpus_of_eegmat.write(tmp_path / "data" / "eegmat" / "1.0.0")
     table = (tmp_path / "data" / "eegmat" / "1.0.0" / "subject-info.csv").read_text()
 
     def good(root):
@@ -183,14 +184,14 @@ def test_eegmat_finds_its_table_where_a_download_puts_it(tmp_path):
 
 @pytest.mark.parametrize("names", ["Subject,Quality", "Person,Count quality", ""])
 def test_a_table_without_its_columns_is_refused(tmp_path, names):
-    corpus = CORPORA["eegmat"](tmp_path)
+    corpus = corpus_of_eegmat.write(tmp_path)
     (tmp_path / "subject-info.csv").write_bytes(f"{names},\xe9\nSubject00,1,x\n".encode("latin-1"))
     with pytest.raises(DataError, match='subject-info.csv: no column. It must have a column "'):
         eegmat.Config(**corpus.config).make().load("Subject00_1")
 
 
 def test_eegmat_prefers_one_of_two_copies_and_reads_the_originals(tmp_path):
-    CORPORA["eegmat"](tmp_path)
+    corpus_of_eegmat.write(tmp_path)
     eeg, ecg = channel("EEG Fp1", unit="uV"), channel("ECG ECG", per_record=500)
     write_edf(tmp_path / "original_full" / "Subject07_1.edf", [eeg, ecg], "EDF+C")
     write_edf(tmp_path / "original_full" / "Subject31_1.edf", [eeg, ecg], "EDF+C")

@@ -10,7 +10,8 @@ from ecgjax.data.prepare import prepare
 from ecgjax.datasets import stress_predict
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals.moments import Normalise
-from tests.fixtures import CORPORA, write_e4
+from tests.corpora import stress_predict as corpus_of_stress_predict
+from tests.fixtures import write_e4
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "stress_predict"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not here")
@@ -19,7 +20,7 @@ ONE = ("eda", "temp")
 
 @pytest.fixture
 def folder(tmp_path):
-    CORPORA["stress_predict"](tmp_path)
+    corpus_of_stress_predict.write(tmp_path)
     return tmp_path
 
 
@@ -133,7 +134,7 @@ def test_a_table_that_broke_off_is_named(folder):
 
 @pytest.mark.parametrize("below", ["", "Raw_data", ".."])
 def test_the_data_set_is_found_from_above_and_from_below(tmp_path, below):
-    CORPORA["stress_predict"](tmp_path / "sets" / "Stress-Predict-Dataset")
+    corpus_of_stress_predict.write(tmp_path / "sets" / "Stress-Predict-Dataset")
     write_e4(tmp_path / "sets" / "wesad" / "S2" / "S2_E4_Data", 1500000000, 5.0)
     write_e4(tmp_path / "sets" / "Z" / "Raw_data" / "S3", 1500000000, 5.0)
     root = (tmp_path / "sets" / "Stress-Predict-Dataset" / below).resolve()
