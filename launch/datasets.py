@@ -1,8 +1,8 @@
 """Which data sets there are readers for, and what a download of one holds and lacks.
 
     python -m launch.datasets                                     # all of them: people, hours, signals, labels, licence
-    python -m launch.datasets --dataset=amigos                    # one: where to ask for it, what to cite
-    python -m launch.datasets --dataset=amigos --check=DIR        # reads DIR, says what is there; writes nothing
+    python -m launch.datasets --dataset=eegmat                    # one: where to ask for it, what to cite
+    python -m launch.datasets --dataset=eegmat --check=DIR        # reads DIR, says what is there; writes nothing
 
 --check reads 200 recordings, spread over all, and every one with --most=0.
 """
