@@ -1,0 +1,63 @@
+"""Time stamps against rates: whether they agree, and samples put on a regular grid where stamps wander."""
+
+import numpy as np
+
+from ecgjax.errors import DataError
+
+TOLERANCE = 0.01
+_GAP_SAMPLES = 5.0  # ours: a longer step is a gap; a shorter one is a stamp that came late
+_MAX_SAMPLES = 1 << 23  # of a grid, over two hours at 1000 Hz: more is a broken stamp
+
+
+def in_order(times_s: np.ndarray) -> tuple[np.ndarray, int]:
+    """(indices that put the stamps in ascending order, each time once; how many are none, repeat, or go back)."""
+    finite = np.flatnonzero(np.isfinite(times_s))
+    steps_s = np.diff(times_s[finite])
+    faults = len(times_s) - len(finite) + int(np.count_nonzero(steps_s <= 0))
+    return finite[np.unique(times_s[finite], return_index=True)[1]] if faults else finite, faults
+
+
+def check_rate(times_s: np.ndarray, rate_hz: float, path: object) -> None:
+    """Compares the steps between ascending time stamps, gaps apart, with a rate.
+
+    Raises:
+      DataError: "wrong rate", where they differ by more than a hundredth.
+    """
+    steps_s = np.diff(times_s)
+    if not len(steps_s):
+        return
+    usual_s = steps_s[steps_s <= _GAP_SAMPLES * max(float(np.median(steps_s)), 1 / rate_hz)]
+    measured_hz = len(usual_s) / max(float(usual_s.sum()), 1e-12)
+    # Stamps and the ends of a short stretch are rounded: a few samples say nothing of a hundredth.
+    if abs(measured_hz / rate_hz - 1) > TOLERANCE + 1 / len(usual_s):
+        raise DataError(path, "wrong rate", f"Its time stamps say {measured_hz:.6g} Hz instead of {rate_hz:g} Hz.")
+
+
+def on_grid(times_s: np.ndarray, samples_TC: np.ndarray, rate_hz: float, path: object) -> tuple[np.ndarray, int]:
+    """Samples as they would be at the first time stamp and every 1 / rate_hz from there.
+
+    Where no stamp is half a sample or more off, they are left as they are. Else a line is drawn from sample to sample,
+    as CASE's authors do; steps of more than five samples (ours) are gaps, NaN.
+
+    Args:
+      times_s: ascending, without repetitions.
+
+    Returns:
+      (samples of the same type, number of gaps).
+
+    Raises:
+      DataError: "too long", where the stamps span more samples than any recording has.
+    """
+    at_T = (times_s - times_s[0]) * rate_hz
+    if np.abs(at_T - np.arange(len(at_T))).max() < 0.5:
+        return samples_TC, 0
+    if at_T[-1] >= _MAX_SAMPLES:
+        raise DataError(path, "too long", f"Its time stamps span {at_T[-1]:.0f} samples; one of them must be wrong.")
+    grid_T = np.arange(int(np.round(at_T[-1])) + 1)
+    gaps = np.flatnonzero(np.diff(at_T) > _GAP_SAMPLES)
+    columns = [np.interp(grid_T, at_T, column).astype(samples_TC.dtype) for column in samples_TC.T]
+    grid_TC = np.stack(columns, axis=1)
+    for before, after in zip(at_T[gaps], at_T[gaps + 1], strict=True):
+        # What is nearer than half a sample to one that was recorded stays.
+        grid_TC[int(np.floor(before + 0.5)) + 1 : int(np.ceil(after - 0.5))] = np.nan
+    return grid_TC, len(gaps)
