@@ -24,6 +24,16 @@ def test_rounded_stamps_and_gaps_say_nothing_of_the_rate():
     check_rate(np.array([0.0, 0.26, 0.5]), 4.0, "x.csv")
 
 
+def test_lost_samples_and_late_stamps_say_nothing_of_the_rate_either():
+    lost = np.setdiff1d(np.arange(1000), np.arange(5, 1000, 30)) / 64
+    assert len(lost) / (lost[-1] - lost[0]) < 0.98 * 64
+    check_rate(lost, 64.0, "x.csv")
+    late = np.arange(1000) / 64 + np.tile([0, 0.002, 0.004, 0.022], 250)  # three steps of 18 ms, then none
+    check_rate(np.sort(late), 64.0, "x.csv")
+    with pytest.raises(DataError, match="wrong rate"):
+        check_rate(lost * 1.05, 64.0, "x.csv")
+
+
 def test_stamps_in_order():
     order, faults = in_order(np.array([1.0, np.nan, 3.0, 2.0, 3.0, np.inf, 4.0]))
     assert order.tolist() == [0, 3, 2, 6] and faults == 3
