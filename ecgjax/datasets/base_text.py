@@ -40,7 +40,7 @@ def read_columns(
     doubles: Sequence[str] = (),
     texts: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Columns by name: float32, or float64 (`doubles`), or str (`texts`); NaN for an empty cell, and for infinity.
+    """Columns by name: float32, or float64 (`doubles`), or str (`texts`). An empty cell is NaN, or ""; infinity is NaN.
 
     Args:
       names: of all columns, in order.
@@ -72,10 +72,11 @@ def read_columns(
         raise DataError(path, "unreadable table", f"A row has more or less than {len(names)} columns. {_REFETCH}")
     columns = {}
     for name in wanted:
-        column = table[name].to_numpy(copy=True)
-        if name not in texts:
-            column[~np.isfinite(column)] = np.nan
-        columns[name] = column
+        if name in texts:
+            columns[name] = table[name].fillna("").to_numpy()
+        else:
+            columns[name] = table[name].to_numpy(copy=True)
+            columns[name][~np.isfinite(columns[name])] = np.nan
     return columns
 
 

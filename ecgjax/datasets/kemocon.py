@@ -1,0 +1,243 @@
+"""K-EmoCon (Park et al., Scientific Data 2020, 7:293; Zenodo 3931963, restricted): debates of two, rated every 5 s.
+
+32 people, of whom 28 have an Empatica E4: `e4_data/<pid>/E4_BVP.csv` and the like, with columns timestamp (ms), value
+(or x, y, z in 1/64 g) and device_serial. This is not Empatica's own format. There is no ECG: what papers on this set
+call so is the heart rate of a Polar belt. Seconds count from the earliest sample; `metadata/subjects.csv` says when a
+person's session began and when the debate began and ended.
+
+Ratings of arousal and valence (1-5) and of five emotions (1-4) come from the person ("arousal", ...), the partner
+("partner_arousal", ...) and outside raters together ("external_arousal", ...). Their series differ in length; as in the
+authors' code they end with the debate, and what then lies before its start is left out. `seconds` is the end of a
+rating's 5 s (deduced from that code).
+
+P29 to P32 wore devices that recorded others, too; the authors say which serial number is whose. What else is known to
+be missing: the E4 of P2, P3, P6, P7, EDA of P17, P20.
+"""
+
+import dataclasses
+import datetime
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ecgjax.datasets import base_files, base_rates, base_tables, base_text
+from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    columns: tuple[str, ...]
+    channels: tuple[str, ...]
+    rate_hz: float
+    unit: str
+    scale: float = 1.0
+
+
+_KINDS = {
+    "acc": _Kind(("x", "y", "z"), ("x", "y", "z"), 32.0, "g", 1 / 64),
+    "bvp": _Kind(("value",), ("BVP",), 64.0, "unknown"),
+    "eda": _Kind(("value",), ("EDA",), 4.0, "uS"),
+    "temp": _Kind(("value",), ("TEMP",), 4.0, "degC"),
+}
+_SERIALS = {29: "A013E1", 30: "A01A3A", 31: "A013E1", 32: "A01A3A"}
+_RATERS = {"self": "", "partner": "partner_", "external": "external_"}  # in names of files; what labels begin with
+_SCALES = {"arousal": 5, "valence": 5, "cheerful": 4, "happy": 4, "angry": 4, "nervous": 4, "sad": 4}  # from 1
+_LABEL_SPECS = {"condition": LabelSpec(classes=("baseline", "debate"))} | {
+    prefix + name: LabelSpec(low=1, high=high, rater=rater)
+    for rater, prefix in _RATERS.items()
+    for name, high in _SCALES.items()
+}
+_STREAM = re.compile(r"(?:.*/)?(\d{1,2})/E4_(ACC|BVP|EDA|TEMP)\.csv", re.IGNORECASE)
+_RATED_S, _BASELINE_S = 5.0, 120.0
+_LONGEST_S = 6 * 3600.0  # ours: a session lasts less than one; a stamp as far as that is none
+
+
+class _Times(NamedTuple):
+    """Of a session, in Unix seconds."""
+
+    inittime: float
+    starttime: float
+    endtime: float
+
+
+@dataclasses.dataclass
+class Config:
+    """`root` is the data set's folder, searched with its sub-folders."""
+
+    root: str = ""
+    modalities: tuple[str, ...] = tuple(_KINDS)
+
+    def make(self) -> "KEmoCon":
+        return KEmoCon(dataclasses.replace(self))
+
+
+class KEmoCon:
+    """A key is a person with files of an E4, as "P01"."""
+
+    name = "kemocon"
+
+    def __init__(self, config: Config):
+        for modality in config.modalities:
+            if modality not in _KINDS:
+                told = did_you_mean(modality, _KINDS)
+                raise UserError(f"--config.dataset.modalities: K-EmoCon has no {modality!r}.{told}")
+        self.config = config
+        self.label_specs = dict(_LABEL_SPECS)
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(sorted(self._people()))
+
+    def load(self, key: str) -> Recording:
+        files = self._people().get(key)
+        if files is None:
+            raise DataError(key, "missing file", f"There is no file of its E4 below {self.config.root}.")
+        pid, events = int(key[1:]), []
+        times = self._times(pid, events)
+        streams = {}
+        for modality in self.config.modalities:
+            path = base_files.locate(self.config.root, files[modality]) if modality in files else None
+            if path and (stream := _read_stream(path, modality, pid, times, events)):
+                streams[modality] = stream
+            else:
+                events.append(f"kemocon_no_{modality}")
+        if not streams:
+            raise DataError(key, "no samples", f"Its E4 recorded no {' or '.join(self.config.modalities)}.")
+        zero = min(start for start, _ in streams.values())
+        signals = {m: dataclasses.replace(signal, start_s=start - zero) for m, (start, signal) in streams.items()}
+        stop_s = max(signal.start_s + signal.duration_s for signal in signals.values())
+        labels = [*_conditions(times), *self._ratings(pid, times, events)] if times else []
+        within = _within(labels, zero, stop_s)
+        events += ["kemocon_labels_outside_recording"] * (len(within) < len(labels))
+        return Recording(
+            key=key,
+            subject=key,
+            signals=signals,
+            labels=tuple(within),
+            start_time=datetime.datetime.fromtimestamp(zero, datetime.UTC).isoformat(),
+            events=tuple(events),
+            sources=tuple(files[modality] for modality in signals),
+        )
+
+    def _people(self) -> dict[str, dict[str, str]]:
+        """Files of each person by modality; of several copies, the first in order."""
+        found: dict[str, dict[str, str]] = {}
+        pattern = rf"E4_({'|'.join(_KINDS)})\.csv"
+        for file in base_files.list_files(self.config.root, pattern, "E4 file such as e4_data/1/E4_BVP.csv"):
+            if match := _STREAM.fullmatch(base_files.locate(self.config.root, file).absolute().as_posix()):
+                found.setdefault(f"P{int(match[1]):02d}", {}).setdefault(match[2].lower(), file)
+        if not found:
+            raise UserError(f"{self.config.root}: no E4 file lies in a folder that is a person's number.")
+        return found
+
+    def _find(self, pattern: str) -> list[Path]:
+        try:
+            names = base_files.list_files(self.config.root, pattern, "table")
+        except UserError:  # there is none: what is not labelled for that is told
+            return []
+        return [base_files.locate(self.config.root, name) for name in names]
+
+    def _times(self, pid: int, events: list[str]) -> _Times | None:
+        columns = {"pid": "pid"} | {name: name for name in _Times._fields}
+        for path in self._find(r"subjects\.csv")[:1]:
+            for row in base_tables.read_records(path, columns, tuple(columns)):
+                if _number(row["pid"]) == pid:
+                    times = _Times(*(_number(row[name]) / 1000 for name in _Times._fields))
+                    if 1e9 < times.inittime <= times.starttime < times.endtime < times.inittime + _LONGEST_S:
+                        return times
+        events.append("kemocon_without_times")
+        return None
+
+    def _ratings(self, pid: int, times: _Times, events: list[str]) -> list[Label]:
+        labels = []
+        for rater, prefix in _RATERS.items():
+            paths = self._find(rf"P0*{pid}\.{rater}\.csv")
+            if paths:
+                labels += _read_ratings(paths[0], prefix, times, events)
+            else:
+                events.append(f"kemocon_no_{rater}_ratings")
+        return labels
+
+
+def _read_stream(
+    path: Path, modality: str, pid: int, times: _Times | None, events: list[str]
+) -> tuple[float, Signal] | None:
+    """(Unix time of the first sample, the signal); None where there are no samples of this person."""
+    kind, names = _KINDS[modality], tuple(name.casefold() for name in base_text.first_row(path, ","))
+    serial = [name for name in names if name == "device_serial"][:1]
+    wanted = ["timestamp", *kind.columns, *serial]
+    table = base_text.read_columns(path, ",", names, wanted, doubles=("timestamp",), texts=serial)
+    times_s = table["timestamp"] / 1000
+    own = np.isfinite(times_s)
+    if serial:
+        own &= _of_person(table["device_serial"], pid, modality, events)
+    middle_s = (times.inittime + times.endtime) / 2 if times else np.median(times_s[own]) if own.any() else 0.0
+    near = np.abs(times_s - middle_s) < _LONGEST_S / 2
+    events += [f"kemocon_{modality}_far_from_session"] * bool((own & ~near).any())
+    rows = np.flatnonzero(own & near)
+    order, faults = base_rates.in_order(times_s[rows])
+    events += [f"kemocon_{modality}_out_of_order"] * bool(faults)
+    if not len(order):
+        return None
+    rows = rows[order]
+    base_rates.check_rate(times_s[rows], kind.rate_hz, path)
+    samples_TC = np.stack([table[name][rows] for name in kind.columns], axis=1) * np.float32(kind.scale)
+    samples_TC, gaps = base_rates.on_grid(times_s[rows], samples_TC, kind.rate_hz, path)
+    events += [f"kemocon_{modality}_gap"] * gaps
+    return float(times_s[rows[0]]), Signal(samples_TC, kind.rate_hz, kind.unit, kind.channels)
+
+
+def _of_person(serials: np.ndarray, pid: int, modality: str, events: list[str]) -> np.ndarray:
+    """Which rows are of the person's own device."""
+    found = sorted({serial.strip(' "') for serial in serials})
+    mine = _SERIALS.get(pid, found[0] if len(found) == 1 else "")
+    own = np.array([serial.strip(' "') == mine for serial in serials], bool)
+    if len(found) > 1:
+        events.append(f"kemocon_{modality}_of_several_devices")
+    elif len(found) and not own.any():
+        events.append(f"kemocon_{modality}_of_another_device")
+    return own
+
+
+def _conditions(times: _Times) -> list[Label]:
+    spans = (times.inittime, min(times.inittime + _BASELINE_S, times.starttime)), (times.starttime, times.endtime)
+    return [Label("condition", start, stop, float(i)) for i, (start, stop) in enumerate(spans) if start < stop]
+
+
+def _read_ratings(path: Path, prefix: str, times: _Times, events: list[str]) -> list[Label]:
+    """Of one rater, in Unix time: the last one ends with the debate, and none begins before it does."""
+    columns = {"seconds": "seconds"} | {name: name for name in _SCALES}
+    records = base_tables.read_records(path, columns, ("seconds", "arousal", "valence"))
+    rows = sorted(((_number(row["seconds"]), row) for row in records), key=lambda row: row[0])
+    rows = [(at, row) for at, row in rows if math.isfinite(at)]
+    labels, before = [], -math.inf
+    for at, row in rows:
+        stop = times.endtime - (rows[-1][0] - at)
+        start = stop - _RATED_S
+        if start < times.starttime - 1e-3:
+            events.append("kemocon_rating_before_debate")
+            continue
+        if start < before - 1e-3:
+            events.append("kemocon_ratings_overlap")
+            continue
+        before = stop
+        values = {name: _number(row.get(name)) for name in _SCALES}
+        events += ["kemocon_rating_missing"] * any(math.isnan(value) for value in values.values())
+        labels += [Label(prefix + name, start, stop, v) for name, v in values.items() if math.isfinite(v)]
+    return labels
+
+
+def _within(labels: list[Label], zero: float, stop_s: float) -> list[Label]:
+    """On the recording's axis; what is not in it is left out."""
+    moved = [(label.name, label.start_s - zero, label.stop_s - zero, label.value) for label in labels]
+    return [Label(n, max(a, 0.0), min(b, stop_s), v) for n, a, b, v in moved if max(a, 0.0) < min(b, stop_s)]
+
+
+def _number(cell: object) -> float:
+    try:
+        return float(str(cell).strip() or "nan")
+    except ValueError:
+        return math.nan
