@@ -1,0 +1,102 @@
+"""MAUS (Beh, Wu and Wu 2021, arXiv 2111.02561; IEEE DataPort, doi 10.21227/q4td-yd35): mental workload by n-back.
+
+22 people, each at rest and in six trials of five minutes: 0-, 2-, 3-, 2-, 3- and 0-back. ECG, finger PPG and skin
+conductance at 256 Hz (ProComp Infiniti) in `Raw_data/002/inf_ecg.csv`, `inf_ppg.csv`, `inf_gsr.csv`, a column a trial
+("Trial 1:0back"), and `inf_resting.csv` (Resting_ECG, Resting_PPG, Resting_GSR), which 003 lacks. There are no time
+stamps, and nobody says units. The wrist's PPG (`pixart.csv`) is left out: by the authors' code it was sampled at 100 Hz
+for the first five people and at 102.5 Hz for the others.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from ecgjax.datasets import base_files, base_text
+from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
+
+_RATE_HZ = 256.0
+_KINDS = {"ecg": "ecg", "bvp": "ppg", "eda": "gsr"}  # as the files call them
+_LEVELS = ("rest", "0-back", "2-back", "3-back")
+_NUM_TRIALS = 6
+_FILE = re.compile(r"(?:.*/)?(\d{3})/inf_(ecg|ppg|gsr|resting)\.csv", re.IGNORECASE)
+
+
+@dataclasses.dataclass
+class Config:
+    """`root` is searched with its sub-folders."""
+
+    root: str = ""
+    modalities: tuple[str, ...] = tuple(_KINDS)
+
+    def make(self) -> "Maus":
+        return Maus(dataclasses.replace(self))
+
+
+class Maus:
+    """A key is a person's trial, as "002/1" to "002/6", or "002/rest"."""
+
+    name = "maus"
+
+    def __init__(self, config: Config):
+        for modality in config.modalities:
+            if modality not in _KINDS:
+                told = did_you_mean(modality, _KINDS)
+                raise UserError(f"--config.dataset.modalities: MAUS has no {modality!r}.{told}")
+        self.config = config
+        self.label_specs = {"n_back": LabelSpec(classes=_LEVELS)}
+
+    def keys(self) -> tuple[str, ...]:
+        trials = [str(number) for number in range(1, _NUM_TRIALS + 1)]
+        kinds = {(person, kind) for person, kind in self._files()}
+        return tuple(
+            sorted({f"{p}/{trial}" for p, kind in kinds for trial in (["rest"] if kind == "resting" else trials)})
+        )
+
+    def load(self, key: str) -> Recording:
+        person, trial = key.split("/")
+        files, signals, level, events = self._files(), {}, "rest", []
+        for modality in self.config.modalities:
+            file = files.get((person, "resting" if trial == "rest" else _KINDS[modality]))
+            found = self._column(file, trial, modality) if file else None
+            if found is None or not len(found[0]):
+                events.append(f"maus_no_{modality}")
+                continue
+            samples_T, level = found
+            signals[modality] = Signal(samples_T[:, None], _RATE_HZ, "unknown", (modality.upper(),)), file
+        if not signals:
+            raise DataError(key, "missing file", f"No file below {self.config.root} has samples of it.")
+        sources = tuple(dict.fromkeys(file for _, file in signals.values()))
+        signals = {modality: signal for modality, (signal, _) in signals.items()}
+        stop_s = max(signal.duration_s for signal in signals.values())
+        labels = (Label("n_back", 0.0, stop_s, float(_LEVELS.index(level))),)
+        return Recording(key, person, signals, labels, trial=trial, events=tuple(events), sources=sources)
+
+    def _files(self) -> dict[tuple[str, str], str]:
+        """By person and kind; of several copies, the first in order."""
+        found: dict[tuple[str, str], str] = {}
+        for file in base_files.list_files(self.config.root, r"inf_(ecg|ppg|gsr|resting)\.csv", "file 002/inf_ecg.csv"):
+            if match := _FILE.fullmatch(base_files.locate(self.config.root, file).absolute().as_posix()):
+                found.setdefault((match[1], match[2].lower()), file)
+        if not found:
+            raise UserError(
+                f"{self.config.root}: no inf_*.csv lies in a folder that is a person's number, such as 002."
+            )
+        return found
+
+    def _column(self, file: str, trial: str, modality: str) -> tuple[np.ndarray, str]:
+        """(samples, level) of one trial, without the empty cells of those that are longer."""
+        path = base_files.locate(self.config.root, file)
+        names, level = base_text.first_row(path, ","), "rest"
+        wanted = rf"resting_{_KINDS[modality]}" if trial == "rest" else rf"trial\s*{trial}\s*:\s*(\d)\s*-?\s*back"
+        name = next((name for name in names if re.fullmatch(wanted, name, re.IGNORECASE)), "")
+        if not name:
+            raise DataError(path, "no column", f"None of its columns, {', '.join(names)[:200]}, is of {trial}.")
+        if trial != "rest":
+            level = f"{re.fullmatch(wanted, name, re.IGNORECASE)[1]}-back"
+            if level not in _LEVELS:
+                raise DataError(path, "no column", f"{name!r} is none of {', '.join(_LEVELS)}.")
+        samples_T = base_text.read_columns(path, ",", names, [name])[name]
+        recorded = np.flatnonzero(np.isfinite(samples_T))
+        return samples_T[: recorded[-1] + 1 if len(recorded) else 0], level
