@@ -22,14 +22,20 @@ def test_rounded_stamps_and_gaps_say_nothing_of_the_rate():
     check_rate(times_s, 64.0, "x.csv")
     check_rate(np.array([3.0]), 64.0, "x.csv")
     check_rate(np.array([0.0, 0.26, 0.5]), 4.0, "x.csv")
+    check_rate(np.arange(30) / 4.1, 4.0, "x.csv")
+    with pytest.raises(DataError, match="wrong rate"):
+        check_rate(np.arange(30) / 4.24, 4.0, "x.csv")
 
 
 def test_lost_samples_and_late_stamps_say_nothing_of_the_rate_either():
     lost = np.setdiff1d(np.arange(1000), np.arange(5, 1000, 30)) / 64
     assert len(lost) / (lost[-1] - lost[0]) < 0.98 * 64
     check_rate(lost, 64.0, "x.csv")
-    late = np.arange(1000) / 64 + np.tile([0, 0.002, 0.004, 0.022], 250)  # three steps of 18 ms, then none
-    check_rate(np.sort(late), 64.0, "x.csv")
+    for steps_ms in ((10, 10, 10, 32.5), (0.1, 0.1, 0.1, 62.2)):  # 16 samples in a quarter of a second
+        late_s = np.cumsum(np.tile(steps_ms, 250)) / 1000
+        check_rate(late_s, 64.0, "x.csv")
+        with pytest.raises(DataError, match="wrong rate"):
+            check_rate(late_s, 60.0, "x.csv")
     with pytest.raises(DataError, match="wrong rate"):
         check_rate(lost * 1.05, 64.0, "x.csv")
 
@@ -56,6 +62,12 @@ def test_a_slow_clock_is_followed_by_a_line_from_sample_to_sample():
     assert gaps == 0 and len(found_TC) == 1206
     np.testing.assert_allclose(found_TC[:, 0], np.minimum(np.arange(1206) / 4, times_s[-1]), atol=1e-9)
     np.testing.assert_allclose(found_TC[:, 1], -found_TC[:, 0])
+
+
+def test_a_stamp_that_is_a_sample_off_is_put_where_it_belongs():
+    found_T1, gaps = on_grid(np.array([0.0, 1.0, 2.75, 3.0, 4.0]), np.arange(5.0)[:, None] + 1, 1.0, "x.csv")
+    np.testing.assert_allclose(found_T1[:, 0], [1, 2, 2 + 1 / 1.75, 4, 5])
+    assert gaps == 0
 
 
 def test_gaps_are_nan_and_what_comes_after_them_stays_at_its_second():

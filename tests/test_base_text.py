@@ -21,12 +21,12 @@ def read(path, text, wanted=("t", "b"), **given):
 
 
 def test_wanted_columns_by_name(path):
-    text = '\xef\xbb\xbft,a,b,who\r\n1597724881.015625,x"y,2,A\r\n2,3,,\r\n\r\n-inf,4,1e300,"B"\r\n'
+    text = '\xef\xbb\xbft,a,b,who\r\n1597724881.015625,x"y,2,A\r\n2,3,,\r\n\r\n-inf,4,1e300,"B"\r\n3e9,,-1e9,"B"\r\n'
     found = read(path, text, ("who", "b", "t"))
     assert found["t"].dtype == np.float64 and found["b"].dtype == np.float32
-    np.testing.assert_array_equal(found["t"], [1597724881.015625, 2, np.nan])
-    np.testing.assert_array_equal(found["b"], np.float32([2, np.nan, np.nan]))
-    assert found["who"].tolist() == ["A", "", '"B"']
+    np.testing.assert_array_equal(found["t"], [1597724881.015625, 2, np.nan, 3e9])
+    np.testing.assert_array_equal(found["b"], np.float32([2, np.nan, np.nan, np.nan]))
+    assert found["who"].tolist() == ["A", "", '"B"', '"B"']
     assert first_row(path, ",") == NAMES
 
 

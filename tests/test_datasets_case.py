@@ -224,6 +224,10 @@ def test_numbers_of_clips_that_nobody_knows_are_told(folder):
     edit(physiological(folder), ",11\n", ",9\n", 5)
     recording = load(folder)
     assert counted(recording) == {"case_unknown_video": 1} and len(intervals(recording, "video")) == 8
+    for name in (*CLIPS, "bluVid"):
+        number = corpus.SHOWN[name][0]
+        edit(physiological(folder), f",{number}\n", ",12\n", -1)
+    assert load(folder).labels == (), "no clip, no label"
 
 
 def test_without_a_joystick_there_are_no_ratings(folder):

@@ -10,6 +10,7 @@ from ecgjax.errors import DataError
 
 _MAX_BYTES = 1 << 30  # of a file: CASE's have 200 MB
 _MAX_LINE = 1 << 16
+_ABSURD = 1e9  # in whatever unit: no body signal, but what damaged digits may say
 _REFETCH = "Fetch it again."
 
 
@@ -40,7 +41,9 @@ def read_columns(
     doubles: Sequence[str] = (),
     texts: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Columns by name: float32, or float64 (`doubles`), or str (`texts`). An empty cell is NaN, or ""; infinity is NaN.
+    """Columns by name: float32, or float64 (`doubles`), or str (`texts`). An empty cell is NaN, or "".
+
+    Infinity is NaN, too, and what no float32 column of signals can hold, 1e9 and above.
 
     Args:
       names: of all columns, in order.
@@ -76,7 +79,8 @@ def read_columns(
             columns[name] = table[name].fillna("").to_numpy()
         else:
             columns[name] = table[name].to_numpy(copy=True)
-            columns[name][~np.isfinite(columns[name])] = np.nan
+            most = np.inf if name in doubles else _ABSURD
+            columns[name][~(np.abs(columns[name]) < most)] = np.nan
     return columns
 
 

@@ -202,14 +202,15 @@ def _runs(times_s: np.ndarray, video: np.ndarray, events: list[str]) -> list[tup
 def _clips_of_raw(path: Path, events: list[str]) -> list[tuple[float, float, int]] | None:
     """The same from the order and the lengths of all that is shown, one after the other from second 0; or None."""
     person = int(_FILE.fullmatch(path.name)[1])
-    folder = next((p / "metadata" for p in path.absolute().parents if (p / "metadata/seqs_order.txt").is_file()), None)
+    above = [folder / "metadata" for folder in list(path.absolute().parents)[:5]]
+    folder = next((folder for folder in above if (folder / "seqs_order.txt").is_file()), None)
     if folder is None or not (folder / "videos_duration.txt").is_file():
         events.append("case_clips_unknown")
         return None
-    shown = [
-        row[person - 1].casefold() for row in base_tables.read_rows(folder / "seqs_order.txt") if row[person - 1 :]
-    ]
-    shown = shown[shown[:1] != [] and shown[0] not in _IDS :]  # names of columns, if there are any
+    rows = base_tables.read_rows(folder / "seqs_order.txt")
+    shown = [row[person - 1].casefold() for row in rows if len(row) >= person]
+    if shown and shown[0] not in _IDS:
+        del shown[0]  # names of columns
     rows = [row for row in base_tables.read_rows(folder / "videos_duration.txt") if len(row) > 1]
     lasts_s = {name.casefold(): _seconds(ms) for name, ms, *_ in rows}
     numbers = [_IDS.get(name, 0) for name in shown]
@@ -230,8 +231,8 @@ def _seconds(ms: str) -> float:
 
 def _ratings(path: Path, clips: list[tuple[float, float, int]] | None, events: list[str]) -> list[Label]:
     """The joystick within the clips, on its own clock, which is that of the signals."""
-    name = re.sub("_DAQ", "_joystick", path.name, flags=re.IGNORECASE)
-    places = [path.parent.parent / "annotations" / name, path.with_name(name)]
+    file = re.sub("_DAQ", "_joystick", path.name, flags=re.IGNORECASE)
+    places = [path.parent.parent / "annotations" / file, path.with_name(file)]
     place = next((p for p in places if p.is_file() and p != path), None)
     if place is None:
         events.append("case_no_joystick")
@@ -250,7 +251,7 @@ def _ratings(path: Path, clips: list[tuple[float, float, int]] | None, events: l
         possible = (values >= _RATED[0]) & (values <= _RATED[1])
         events += ["case_rating_off_scale"] * (not possible.all())
         rows = np.stack([times_s, stops_s, values.clip(0.5, 9.5)], axis=1)[possible]
-        for start_s, stop_s, _ in clips or [(-np.inf, np.inf, 0)]:
+        for start_s, stop_s, _ in [(-np.inf, np.inf, 0)] if clips is None else clips:
             labels += _held(name, rows, start_s, stop_s)
     return labels
 
