@@ -165,20 +165,27 @@ def test_without_a_start_in_the_header_the_first_block_s_counts(path):
     assert Poly5(path).start == START
     write_poly5(path, stored(1000, 1), start=None)
     assert Poly5(path).start is None
-    raw[129:143] = np.array([2012, 13, 40, 1, 25, 61, 0], "<i2").tobytes()  # no date
-    path.write_bytes(bytes(raw))
-    assert Poly5(path).start == START
+    for none in ([2012, 13, 40, 1, 25, 61, 0], [112, 9, 18, 2, 13, 14, 25]):  # no date; a year of no recorder
+        raw[129:143] = np.array(none, "<i2").tobytes()
+        path.write_bytes(bytes(raw))
+        assert Poly5(path).start == START
 
 
-def test_a_clock_that_disagrees_with_the_rate_is_told(path):
-    values_CT = stored(4000, 1)
-    write_poly5(path, values_CT, rate=8, per_block=256)
-    assert Poly5(path).events == []
-    write_poly5(path, values_CT, rate=8, per_block=256, storage=9)
-    raw = bytearray(path.read_bytes())
-    raw[114:118] = np.array([9, 9], "<i2").tobytes()
+@pytest.mark.parametrize(("late_s", "told"), [(0, 0), (6, 0), (-6, 0), (8, 1), (-8, 1), (60, 1)])
+def test_a_clock_that_disagrees_with_the_rate_is_told(path, late_s, told):
+    """By more than a hundredth of the 480 s to the last block, and two seconds."""
+    write_poly5(path, stored(4000, 1), rate=8, per_block=256)
+    raw, at = bytearray(path.read_bytes()), 217 + 136 * 16 + 15 * (86 + 256 * 32) + 8
+    assert raw[at : at + 14] == swell.moment(START + datetime.timedelta(seconds=480))
+    raw[at : at + 14] = swell.moment(START + datetime.timedelta(seconds=480 + late_s))
     path.write_bytes(bytes(raw))
-    assert Poly5(path).events == ["poly5_clock_disagrees_with_rate"]
+    assert Poly5(path).events == ["poly5_clock_disagrees_with_rate"] * told
+
+
+def test_blocks_may_be_numbered_from_anywhere(path):
+    write_poly5(path, stored(1000, 1), lost={0: 5000})
+    found = Poly5(path)
+    assert found.events == [] and found.length == 1000 and np.isfinite(found.read([7])).all()
 
 
 def parts(path, *starts_s: float | None, rates=(8, 8)):
