@@ -62,6 +62,10 @@ def test_minutes_of_a_table_are_placed_by_the_clock(folder, table):
     for name, value in zip(NAMES, RATINGS, strict=False):
         assert intervals(recording, name) == [(120, 300, value)], name
     assert len(recording.labels) == 2 + len(NAMES) and recording.events == ()
+    specs = swell.Config().make().label_specs
+    ends = {name: (specs[name].low, specs[name].high) for name in NAMES}
+    assert set(ends.values()) == {(1, 9), (0, 10), (0, 15)} and ends["mental_effort"] == (0, 15)
+    assert [name for name in NAMES if ends[name] == (1, 9)] == ["valence", "arousal", "dominance"]
     assert swell.Config().make().label_specs["condition"].classes == (
         "neutral", "interruption", "time pressure", "relax",
     )  # fmt: skip
@@ -74,6 +78,12 @@ def test_minutes_that_reach_over_the_ends_are_cut(folder):
     assert counted(recording) == {"swell_minutes_outside_recording": 1}
     minutes(folder, "TT", first_s=61)
     assert intervals(load(folder)) == [(61, 181, 2)], "what is not in the table has no label"
+
+
+@pytest.mark.parametrize(("first_s", "agree"), [(-121, True), (121, True), (181, False), (-181, False)])
+def test_half_of_the_minutes_must_lie_in_the_recording(folder, first_s, agree):
+    minutes(folder, "NNNNN" if first_s > 0 else "NNNN", first_s=first_s)
+    assert counted(load(folder))["swell_clocks_disagree"] == (not agree)
 
 
 def test_minutes_that_repeat_or_lack_their_neighbour(folder):
