@@ -53,12 +53,17 @@ def table(sets: "dict[str, About]") -> str:
 
     head = ["", "signals", "labels", "licence", "reader tried on", "people", "hours"]
     lines = [
-        [name, " ".join(a.modalities), " ".join(a.labels) or "–", a.licence, a.verified.value]
+        [name, " ".join(a.modalities), few(a.labels), a.licence, a.verified.value]
         + [number(a.people), number(a.hours)]
         for name, a in sets.items()
     ]
     general = "Files of a general format (WFDB, EDF, text, sessions of an Empatica E4, ...) have configs of their own."
     return f"{tables.aligned([head, *lines], num_texts=5)}\n\n{general}"
+
+
+def few(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return " ".join(names[:3]) + more or "–"
 
 
 def number(value: float) -> str:
