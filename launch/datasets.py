@@ -53,8 +53,7 @@ def table(sets: "dict[str, About]") -> str:
 
     head = ["", "signals", "labels", "licence", "reader tried on", "people", "hours"]
     lines = [
-        [name, " ".join(a.modalities), few(a.labels), a.licence, a.verified.value]
-        + [number(a.people), number(a.hours)]
+        [name, " ".join(a.modalities), few(a.labels), a.licence, a.verified.value] + [number(a.people), number(a.hours)]
         for name, a in sets.items()
     ]
     general = "Files of a general format (WFDB, EDF, text, sessions of an Empatica E4, ...) have configs of their own."

@@ -18,7 +18,7 @@ def test_all_are_listed_and_each_tells_where_to_get_it(run_module):
     assert run.returncode == 0, run.stderr
     rows = {line.split()[0]: line for line in run.stdout.splitlines() if line}
     assert SETS.keys() < rows.keys() and "stress_predict" in SETS
-    assert "arousal valence and " not in rows["kemocon"] and "condition arousal valence and 2" in rows["kemocon"]
+    assert " condition arousal valence and 19 more " in rows["kemocon"] and " stress task " in rows["stress_predict"]
     for name, about in SETS.items():
         assert about.licence in rows[name] and about.verified.value in rows[name]
     run = run_module("launch.datasets", "--dataset=eegmat")
