@@ -1,12 +1,13 @@
 """Reads what `torch.save` writes, tensors in plain containers, without PyTorch and without running anything in it.
 
 A file is a zip of uncompressed members: `NAME/data.pkl`, a pickle that says how the tensors are put together, and the
-bytes of each storage in `NAME/data/KEY`. How the pickle is read is told in `pickles.py`.
+bytes of each storage in `NAME/data/KEY`. How the pickle is read is told in `ecgjax/pickles.py`.
 
 What a file can make us take is bounded by its size: members are not compressed and together no larger than the file,
 the pickle is at most 4 MiB, and a tensor is a view of its storage, no larger than that.
 """
 
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ecgjax import pickles
 from ecgjax.errors import DataError
-from ecgjax.interop import pickles
 
 _BFLOAT16 = "bfloat16"  # unknown to NumPy; becomes float32, which has all its values
 _STORAGES = {
@@ -33,7 +34,6 @@ _STORAGES = {
 _TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
 _NAMES = frozenset((*_STORAGES, _TENSOR, _PARAMETER))
 _MAX_PICKLE = 1 << 22  # some 40,000 tensors
-_NONSENSE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
 _AGAIN = "Save it again in PyTorch: torch.save(torch.load(FILE, weights_only=True), FILE)."
 _COPY = "Copy or download it again."
 
@@ -88,14 +88,14 @@ class _Archive:
         if self._sizes[f"{self._root}data.pkl"] > _MAX_PICKLE:
             raise DataError(self._path, f"its pickle is larger than {_MAX_PICKLE >> 20} MiB", _AGAIN)
         try:
-            return pickles.read(self._read("data.pkl"), _NAMES, self._call, self._storage)
+            return pickles.read(io.BytesIO(self._read("data.pkl")), _NAMES, self._call, fetch=self._storage)
         except pickles.Foreign as error:
             raise DataError(
                 self._path,
                 f"asks for {error}, which is neither a tensor nor a plain container, and was not run",
                 "Save the weights alone, in PyTorch: torch.save(model.state_dict(), FILE).",
             ) from error
-        except _NONSENSE as error:
+        except (EOFError, *pickles.NONSENSE) as error:
             raise DataError(self._path, f"damaged (its pickle makes no sense: {str(error)[:80]})", _COPY) from error
 
     def _read(self, name: str) -> bytes:
