@@ -12,15 +12,12 @@ import functools
 import io
 import math
 import re
-import stat
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ecgjax.datasets import base_files
+from ecgjax.datasets import base_files, base_zip
 from ecgjax.errors import DataError, UserError, did_you_mean
 from ecgjax.signals.recording import Signal
 
@@ -46,7 +43,7 @@ _EARLIEST = 1e9  # 2001: a lower start is a sample, or a rate
 _LONGEST_S = 7 * 86400.0  # the battery lasts two days
 _EARLY_S = 10.0  # ours; up to 5 s were seen between the ends of intact files
 # Of an archive. A session of two days has 300 MB, in a dozen files, and packs to a fifth (ours).
-_MAX_BYTES, _MAX_FILES, _MAX_RATIO = 1 << 30, 1000, 200
+_MAX_BYTES, _MAX_FILES = 1 << 30, 1000
 _REFETCH = "Fetch it again."
 
 
@@ -235,49 +232,12 @@ def _folder(path: Path) -> dict[str, Callable[[], bytes]]:
 
 
 def _archive(path: Path) -> dict[str, Callable[[], bytes]]:
-    """The same of a zip, after its directory has been found harmless. Nothing is unpacked to disk."""
-    if not path.is_file():
-        raise DataError(path, "missing file", "Check the folder.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        with path.open("rb") as file:
-            reason = "truncated" if file.read(2) == b"PK" else "not a zip"
-        raise DataError(path, reason, f"{error}. {_REFETCH}") from error
-    _check_archive(path, infos)
+    """The same of a zip."""
     members: dict[str, Callable[[], bytes]] = {}
-    for info in infos:
-        name = PurePosixPath(info.filename)
-        if info.is_dir() or any(part.startswith((".", "__")) for part in name.parts):  # a file manager's
-            continue
-        if name.name.lower() in members:
-            remedy = f"It holds more than one {name.name}. Unpack it: a folder a session."
+    for info in base_zip.members(path, _MAX_BYTES, _MAX_FILES):
+        name = PurePosixPath(info.filename).name
+        if name.lower() in members:
+            remedy = f"It holds more than one {name}. Unpack it: a folder a session."
             raise DataError(path, "several sessions in one archive", remedy)
-        members[name.name.lower()] = functools.partial(_unpack, path, info)
+        members[name.lower()] = functools.partial(base_zip.unpack, path, info)
     return members
-
-
-def _check_archive(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    def refuse(why: str):
-        raise DataError(path, "unsafe archive", f"{why} Unpack it yourself if you trust it.")
-
-    total = sum(info.file_size for info in infos)
-    if len(infos) > _MAX_FILES:
-        refuse(f"It holds {len(infos)} files, over {_MAX_FILES}.")
-    if total > _MAX_BYTES or total > _MAX_RATIO * path.stat().st_size:
-        refuse(f"It would unpack from {path.stat().st_size} to {total} bytes.")
-    for info in infos:
-        name = info.filename.replace("\\", "/")
-        if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-            refuse(f"It names a place outside itself, {info.filename!r}.")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            refuse(f"It holds a link, {info.filename!r}.")
-
-
-def _unpack(path: Path, info: zipfile.ZipInfo) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
-        raise DataError(path / info.filename, "damaged archive", f"{error}. {_REFETCH}") from error
