@@ -1,9 +1,11 @@
 """Where the files of a data set lie: listing below a root, keys, and whose recording a file is."""
 
+import functools
 import os
 import re
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ecgjax.errors import DataError, UserError, regex
 
@@ -57,6 +59,33 @@ def locate(root: str, name: str) -> Path:
     """Path of a listed file: the root itself where the root is a file."""
     path = existing_root(root)
     return path if path.is_file() else path / name
+
+
+def keep_last(read: Callable[..., Any]) -> Callable[..., Any]:
+    """`read(path, *args)` that keeps in memory what it last gave, as long as the file does not change.
+
+    For files of many recordings. Callers must not change what they get. A DataError is kept too: a file that is found
+    damaged at its end is not read again for every recording.
+    """
+
+    @functools.lru_cache(maxsize=1)
+    def remembered(path: Path, changed: tuple[int, int], *args: Hashable) -> Any:
+        try:
+            return read(path, *args)
+        except DataError as error:
+            return error
+
+    @functools.wraps(read)
+    def reading(path: Path, *args: Hashable) -> Any:
+        if not path.is_file():
+            raise DataError(path, "missing file", "Check the folder.")
+        state = path.stat()
+        result = remembered(path, (state.st_mtime_ns, state.st_size), *args)
+        if isinstance(result, DataError):
+            raise result.with_traceback(None)
+        return result
+
+    return reading
 
 
 def dataset_name(name: str, root: str) -> str:
