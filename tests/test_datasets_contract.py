@@ -38,6 +38,11 @@ def dataset(case, **changes):
     return make(**{**corpus.config, **changes}).make()
 
 
+def not_of(made, corpus):
+    """Recordings of other files than the breakable one, which may hold several."""
+    return {key for key in corpus.recordings if corpus.breakable not in made.load(key).sources}
+
+
 def assert_same(one, other):
     assert one.signals.keys() == other.signals.keys()
     for modality, signal in one.signals.items():
@@ -164,18 +169,20 @@ def test_one_broken_file_spoils_only_itself(case):
     _, corpus, folder = case
     if not corpus.breakable:
         pytest.skip("reads no files")
+    others = not_of(dataset(case), corpus)
     path = folder / corpus.breakable
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     if path.suffix == ".csv":  # a text that ends with a whole row is whole
         path.write_bytes(path.read_bytes().rstrip(b"\n").rpartition(b",")[0])
-    made, bad = dataset(case), []
+    made, bad = dataset(case), {}
     for key in made.keys():
         try:
             made.load(key)
         except DataError as error:
-            bad.append(pickle.loads(pickle.dumps(error)))
-    assert [error.reason for error in bad] == ["truncated"]
-    assert path.stem.removesuffix("_ecg") in str(bad[0])
+            bad[key] = pickle.loads(pickle.dumps(error))
+    assert {error.reason for error in bad.values()} == {"truncated"}
+    assert others <= set(made.keys()) - bad.keys()
+    assert all(path.stem.removesuffix("_ecg") in str(error) for error in bad.values())
 
 
 def test_a_folder_that_cannot_be_listed_is_named(case, monkeypatch):
@@ -205,12 +212,13 @@ def test_a_file_that_has_gone_is_a_data_error(case):
     if not corpus.breakable:
         pytest.skip("reads no files")
     made = dataset(case)
-    keys = made.keys()
+    keys, others = made.keys(), not_of(made, corpus)
     (folder / corpus.breakable).unlink()
-    missing = []
+    missing = {}
     for key in keys:
         try:
             made.load(key)
         except DataError as error:
-            missing.append(error.reason)
-    assert len(missing) == 1 and "missing" in missing[0]
+            missing[key] = error.reason
+    assert missing.keys() == set(keys) - others
+    assert all("missing" in reason for reason in missing.values())
