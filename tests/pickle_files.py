@@ -61,3 +61,11 @@ def _string(raw: bytes, protocol: int) -> bytes:
     if protocol == 0:
         return b"S" + repr(raw)[1:].encode() + b"\n"
     return (b"U" + bytes([len(raw)]) if len(raw) < 256 else b"T" + struct.pack("<i", len(raw))) + raw
+
+
+def opened(at: Path, program: bytes):
+    """The program as a file, and what is read of it."""
+    from ecgjax.datasets import base_pickle
+
+    at.write_bytes(program)
+    return base_pickle.read(at)
