@@ -165,6 +165,14 @@ def write_zip(path: Path, folder: Path, inside: str = "") -> None:
             archive.write(file, inside + file.name)
 
 
+def cells(values: Sequence, shape: tuple[int, ...] = (1, -1)) -> np.ndarray:
+    """A MATLAB cell array, as `scipy.io.savemat` wants it."""
+    array = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array.reshape(shape)
+
+
 def wave(num: int, size: int = 900, seed: int = 0) -> np.ndarray:
     """Whole numbers that look like nothing else: a sine and noise, within +-size."""
     noise = np.random.default_rng(seed).uniform(-1, 1, num)

@@ -35,6 +35,18 @@ def list_files(root: str, pattern: str, what: str) -> tuple[str, ...]:
     Raises:
       UserError: the root is missing or holds no such file, or a folder cannot be searched.
     """
+    found = find_files(root, pattern)
+    if not found:
+        raise UserError(f"{existing_root(root)}: holds no {what}. Check --config.dataset.root.")
+    return found
+
+
+def find_files(root: str, pattern: str) -> tuple[str, ...]:
+    """The same, where there may be none.
+
+    Raises:
+      UserError: the root is missing, or a folder cannot be searched.
+    """
     path = existing_root(root)
     if path.is_file():
         return (path.name,)
@@ -44,10 +56,7 @@ def list_files(root: str, pattern: str, what: str) -> tuple[str, ...]:
         inner[:] = [name for name in inner if not name.startswith(".")]
         below = Path(folder).relative_to(path)
         found += [(below / name).as_posix() for name in names if wanted.fullmatch(name) and not name.startswith(".")]
-    found = sorted(found)
-    if not found:
-        raise UserError(f"{path}: holds no {what}. Check --config.dataset.root.")
-    return tuple(found)
+    return tuple(sorted(found))
 
 
 def _cannot_be_listed(error: OSError) -> NoReturn:

@@ -66,21 +66,21 @@ def _byte_order(path: Path, head: bytes) -> str:
     return order
 
 
-def variable(found: dict[str, Any], name: str, path: Path) -> Any:
+def variable(found: dict[str, Any], name: str, path: object) -> Any:
     """A variable that must be there. Raises DataError where it is not."""
     if name not in found:
         raise DataError(path, "missing variable", f"There is no {name!r} in it; is it a file of this data set?")
     return found[name]
 
 
-def fields(value: Any, what: str, path: Path) -> dict[str, Any]:
+def fields(value: Any, what: str, path: object) -> dict[str, Any]:
     """A struct's fields by name. Raises DataError where the value is none."""
     if not isinstance(value, dict):
         raise DataError(path, "unlike its documentation", f"{what} is no struct.")
     return value
 
 
-def items(value: Any, what: str, path: Path) -> list[Any]:
+def items(value: Any, what: str, path: object) -> list[Any]:
     """Items of a cell array or an array of structs. Raises DataError where the value is neither."""
     if isinstance(value, np.ndarray) and not value.size:  # how MATLAB writes an empty one
         return []
@@ -91,7 +91,7 @@ def items(value: Any, what: str, path: Path) -> list[Any]:
     return value
 
 
-def numbers(value: Any, what: str, path: Path) -> np.ndarray:
+def numbers(value: Any, what: str, path: object) -> np.ndarray:
     """An array of numbers. Raises DataError where the value is none."""
     if not isinstance(value, np.ndarray):
         raise DataError(path, "unlike its documentation", f"{what} is not an array of numbers.")
