@@ -16,6 +16,10 @@ from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
 from tests.corpora.amigos import SHORT, answers, segments, trial, write, write_person
 
+ANSWERS = (
+    "arousal", "valence", "dominance", "liking", "familiarity",
+    "neutral", "disgust", "happiness", "surprise", "anger", "fear", "sadness",
+)  # fmt: skip
 EMPTY, NONE = np.zeros((0, 0)), np.zeros((1, 0))
 FILE = "Data_Preprocessed_P05.mat"
 
@@ -100,7 +104,7 @@ def test_nan_is_judged_modality_by_modality(tmp_path):
 
 
 def test_trials_without_data_and_data_without_labels(tmp_path):
-    samples = [EMPTY, EMPTY, trial(3), trial(4)[:600], trial(5)[:, :16]]
+    samples = [EMPTY, EMPTY, trial(3), trial(4)[:640], trial(5)[:, :16]]
     rated, given = segments(2, 2), [NONE, answers(2), NONE, answers(4), NONE]
     write_one(tmp_path, samples, given, [EMPTY, rated, EMPTY, rated, EMPTY], SHORT[:5])
     assert len(made(tmp_path).keys()) == 5
@@ -112,6 +116,8 @@ def test_trials_without_data_and_data_without_labels(tmp_path):
     assert recording.labels == () and events(recording) == {"amigos_trial_ends_before_its_video": 1}
     assert refused(tmp_path, "P05/13") == "other columns"
     assert refused(tmp_path, "P05/N1") == "trial without a VideoID of its own"
+    with pytest.raises(DataError, match="missing file. There is no Data_Preprocessed_P06.mat"):
+        load(tmp_path, "P06/4")
 
 
 def test_one_with_16_filled_cells_of_20(tmp_path):
@@ -202,7 +208,8 @@ def test_answers_that_are_missing_or_other(tmp_path):
     recording = load(tmp_path)
     assert events(recording) == {"amigos_answer_missing": 2}
     assert not intervals(recording, "valence") and not intervals(recording, "happiness")
-    assert intervals(recording, "dominance") == [(5.0, 6.0, gaps[0, 2])]
+    given = [(label.name, label.value) for label in recording.labels if not label.name.startswith("external")]
+    assert given == [(name, value) for name, value in zip(ANSWERS, gaps[0], strict=True) if np.isfinite(value)]
     assert events(load(tmp_path, "P05/5")) == {"amigos_other_self_assessment": 1}
     specs = made(tmp_path).label_specs
     assert (specs["arousal"].low, specs["arousal"].high, specs["arousal"].rater) == (1, 9, "self")

@@ -127,7 +127,8 @@ def test_the_order_of_the_cells_is_a_choice(tmp_path):
         assert arousal(recording) == [(0.0, 1.0, pytest.approx(answers(own)[0, 0]))]
     recording = load(tmp_path, "P07/17", order=Order.PRESENTATION)
     assert recording.session == "long" and events(recording)["amigos_unknown_video"] == 1
-    assert load(tmp_path, "P07/17", order=Order.VIDEO_LIST).trial == "N1"
+    listed = [load(tmp_path, f"P07/{cell:02d}", order=Order.VIDEO_LIST).trial for cell in range(1, 21)]
+    assert listed == "4 5 9 10 13 18 19 20 23 30 31 34 36 58 80 138 N1 P1 B1 U1".split()
 
 
 def test_where_the_file_names_another_video_it_is_counted(tmp_path):
