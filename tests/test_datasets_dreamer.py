@@ -74,6 +74,7 @@ def test_labels_hold_for_all_of_a_clip_or_for_its_end(tmp_path, own):
     assert intervals(load(tmp_path))["valence"][2] == 3
     recording = load(tmp_path, labelled_s=1.5)
     assert intervals(recording)["arousal"][:2] == (recording.signals["ecg"].duration_s - 1.5, 3.0)
+    assert events(load(tmp_path, labelled_s=3.0)) == {}
     recording = load(tmp_path, labelled_s=60.0)
     assert intervals(recording)["arousal"][:2] == (0.0, 3.0) and events(recording) == {
         "dreamer_shorter_than_labelled_s": 1
