@@ -20,7 +20,7 @@ _CELL, _STRUCT, _CHAR = 1, 2, 4
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _COMPLEX = 0x800
-_BLOCK = 1 << 20  # bytes read at once
+_BLOCK, _PACKED_BLOCK = 1 << 20, 1 << 16  # bytes inflated and read at once
 _MAX_KEPT = 1 << 30  # bytes, ours
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_NAMES = 20, 32, 1 << 20  # ours
 REFETCH = "Fetch it again."
@@ -50,21 +50,24 @@ class _Plain:
 
 
 class _Inflated:
-    """The same of a compressed element, inflated as far as is taken."""
+    """The same of a compressed element, inflated a block at a time."""
 
     def __init__(self, path: Path, file: BinaryIO, num_bytes: int):
         self.path, self.file, self.left, self.at = path, file, num_bytes, 0
         self.inflate = zlib.decompressobj()
+        self.block, self.taken = b"", 0  # what is inflated, and how much of that was taken
 
     def take(self, num: int) -> bytes:
-        parts, missing = [], num
-        while missing:
-            part = self._some(min(missing, _BLOCK))
-            if not part:
-                raise DataError(self.path, "damaged", f"A compressed variable of it ends early. {REFETCH}")
-            parts.append(part)
-            missing -= len(part)
         self.at += num
+        parts = []
+        while num:
+            if self.taken == len(self.block):
+                self.block, self.taken = self._more(), 0
+            if not self.block:
+                raise DataError(self.path, "damaged", f"A compressed variable of it ends early. {REFETCH}")
+            parts.append(self.block[self.taken : self.taken + num])
+            self.taken += len(parts[-1])
+            num -= len(parts[-1])
         return b"".join(parts)
 
     def skip(self, num: int) -> None:
@@ -73,22 +76,22 @@ class _Inflated:
 
     def finish(self) -> None:
         """Compares the checksum, which stands behind the last byte."""
-        if self._some(_BLOCK) or not self.inflate.eof:
+        if self.taken < len(self.block) or self._more() or not self.inflate.eof:
             raise DataError(self.path, "damaged", f"A compressed variable of it does not end. {REFETCH}")
 
-    def _some(self, num: int) -> bytes:
-        """From 1 to `num` bytes; none at the end."""
+    def _more(self) -> bytes:
+        """The next block; nothing at the end."""
         while not self.inflate.eof:
             packed = self.inflate.unconsumed_tail
             if not packed and self.left:
-                packed = self.file.read(min(self.left, _BLOCK))
+                packed = self.file.read(min(self.left, _PACKED_BLOCK))
                 self.left -= len(packed)
             try:
-                part = self.inflate.decompress(packed, num)
+                block = self.inflate.decompress(packed, _BLOCK)
             except zlib.error as error:
                 raise DataError(self.path, "damaged", f"{error}. {REFETCH}") from error
-            if part or not packed:
-                return part
+            if block or not packed:
+                return block
         return b""
 
 
