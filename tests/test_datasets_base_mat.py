@@ -98,6 +98,16 @@ def test_nested_values(tmp_path, packed):
     assert read_mat(tmp_path / "elsewhere", ("ids",), content=path.read_bytes())["ids"][0] == "4"
 
 
+def test_numbers_of_every_kind(tmp_path):
+    kinds = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+    values = {kind: np.array([[1, 2, 100]], kind) for kind in kinds}
+    scipy.io.savemat(tmp_path / "a.mat", values)
+    found = read_mat(tmp_path / "a.mat", kinds)
+    assert {kind: (found[kind].dtype, found[kind].tolist()) for kind in kinds} == {
+        kind: (np.dtype(kind), [[1, 2, 100]]) for kind in kinds
+    }
+
+
 def test_what_is_kept_is_decided_array_by_array_and_cannot_be_written(tmp_path):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, NESTED)
@@ -161,7 +171,7 @@ DOUBLES = element(9, struct.pack("<3d", 1, 2, 3))
 
 
 def test_a_file_made_by_hand_is_read(tmp_path):
-    path = write(tmp_path / "a.mat", matrix(6, (1, 3), DOUBLES, name=b"x"))
+    path = write(tmp_path / "a.mat", element(14, b""), matrix(6, (1, 3), DOUBLES, name=b"x"))
     assert read_mat(path, ("x",))["x"].tolist() == [[1, 2, 3]]
 
 
@@ -226,6 +236,7 @@ def test_memory_is_bounded_by_what_is_wanted(tmp_path, monkeypatch):
     tracemalloc.stop()
     monkeypatch.setattr(base_mat_elements, "_MAX_KEPT", 1 << 23)
     assert refused(path, "s") == "too large"
+    monkeypatch.undo()
     monkeypatch.setattr(base_mat, "_MAX_FILE", 1000)
     assert refused(path, "s") == "too large"
 
@@ -238,6 +249,7 @@ def test_values_of_another_kind_are_named(tmp_path):
     with pytest.raises(DataError, match="missing variable. There is no 'x'"):
         base_mat.variable({}, "x", path)
     assert base_mat.items(np.zeros((0, 0)), "Data", path) == [] and base_mat.items({"a": 1}, "", path) == [{"a": 1}]
+    assert base_mat.numbers(np.ones(2), "Data", path).tolist() == [1, 1]
     assert base_mat.number(np.array([[4]])) == 4.0
     assert np.isnan([base_mat.number(value) for value in ("4", None, np.zeros((2, 1)), np.zeros((0, 0)))]).all()
 
