@@ -178,7 +178,7 @@ def test_ratings_are_those_of_the_person_and_the_clip(tmp_path):
         assert told == [(n, 0.0, 2.0, ratings[i, 57, 35]) for i, n in enumerate(RATINGS) if n != "engagement"]
         assert events(recording) == {"ascertain_rating_missing": 1}
     specs = made(tmp_path).label_specs
-    assert [(specs[n].low, specs[n].high) for n in RATINGS[:2]] == [(0, 6), (-3, 3)]
+    assert [(specs[n].low, specs[n].high) for n in RATINGS] == [(0, 6), (-3, 3), (0, 6), (0, 6), (0, 6)]
     write_ratings(tmp_path, ratings[:, :10])
     assert events(load(tmp_path, "P58/c36", **ONE)) == {"ascertain_rating_missing": 5}
     write_ratings(tmp_path, ratings[:4])

@@ -94,7 +94,7 @@ def test_what_pspm_refuses_is_refused(tmp_path):
     assert refused(tmp_path, [ECG], {"duration": -3.0}) == "no duration"
     for rate_hz in (0.0, np.nan, np.zeros((0, 0)), "200"):
         assert refused(tmp_path, [channel("ecg", ECG["data"], rate_hz, "mV")]) == "no sampling rate"
-    marks = [ECG, channel("marker", [[1.0], [2.0]])]
+    marks = [ECG, channel("marker", [[0.0], [3.0]])]
     assert one(tmp_path, *marks).signals
     for stamps in ([[1.0], [3.5]], [[-0.5], [1.0]], [[1000.0]]):
         assert refused(tmp_path, [ECG, channel("marker", stamps, 0.001)]) == "events outside the duration"
@@ -115,6 +115,12 @@ def test_what_pspm_tolerates_is_tolerated(tmp_path):
     assert np.isnan(one(tmp_path, channel("ecg", holes, 200.0, "mV")).signals["ecg"].samples_TC[4, 0])
     recording = one(tmp_path, channel("Scr", np.full((300, 1), np.nan), 100.0, "uS"), ECG)
     assert list(recording.signals) == ["ecg"] and events(recording)["pspm_eda_all_nan"] == 1
+    own = [channel("PPG", ECG["data"], 200.0, ""), channel("emg", ECG["data"] + 1, 200.0, "uV")]
+    recording = one(tmp_path, *own, modalities=("bvp", "emg"))
+    assert {m: signal.samples_TC[0, 0] for m, signal in recording.signals.items()} == {
+        "bvp": 0,
+        "emg": np.float32(0.001),
+    }
     for unit, wanted in (("V", "mV"), ("", "unknown"), ("a.u.", "a.u."), (3.0, "unknown"), ("m\nV", "unknown")):
         assert one(tmp_path, channel("ecg", ECG["data"], 200.0, unit)).signals["ecg"].unit == wanted
     assert one(tmp_path, channel("ecg", ECG["data"], 200.0, "V")).signals["ecg"].samples_TC[1, 0] == 1000
