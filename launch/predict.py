@@ -5,7 +5,7 @@
     python -m launch.predict --checkpoint=WORKDIR --input=trace.csv --rate_hz=256 --out=FILE.csv
 
 Opens WFDB (.hea, .dat, or a folder of them), EDF and BDF, sessions of Empatica's E4 (a folder with EDA.csv and others,
-or its .zip), and text (.csv, .tsv, .txt; --rate_hz unless the file tells its rate). Says which channel it read, in
+or its .zip), and tables (.csv, .tsv, .txt, .parquet; --rate_hz where they tell none). Says which channel it read, in
 which unit and at which rate. The signal is prepared as the model's training signals were. Windows follow each other by
 --stride_s; one more ends with each good stretch, where there is a rest. Dropped seconds are told; they have no rows.
 A model of several signals does without those that a recording, or a part of it, lacks, as long as it has one.
@@ -167,14 +167,14 @@ def reader(path: Path, modalities: Sequence[str]):
     match path.suffix.lower():
         case ".edf" | ".bdf":
             return edf.Config(root=str(path), **asked)
-        case ".csv" | ".tsv" | ".txt":
+        case ".csv" | ".tsv" | ".txt" | ".parquet":
             return csv.Config(root=str(path), rate_hz=RATE_HZ.value, **asked)
         case ".zip":
             return wristband(path, modalities)
         case ".hea" | ".dat" | "":
             return wfdb.Config(root=str(path.with_suffix("")), **asked)
         case other:
-            known = ".hea, .dat, .edf, .bdf, .csv, .tsv, .txt or .zip"
+            known = ".hea, .dat, .edf, .bdf, .csv, .tsv, .txt, .parquet or .zip"
             raise UserError(f"--input={path}: no reader for {other}. Give {known}.")
 
 

@@ -1,7 +1,12 @@
-"""What every data set must keep: found by looking into ecgjax/datasets, so a new one is held to it at once."""
+"""What every data set must keep: found by looking into ecgjax/datasets, so a new one is held to it at once.
+
+So are those that have no reader of their own, but a config of a general one: a writer in tests/corpora of the name of
+configs/prepare_<name>.py holds that config to it.
+"""
 
 import dataclasses
 import errno
+import functools
 import importlib
 import os
 import pickle
@@ -24,13 +29,22 @@ def config_class(name):
     return importlib.import_module(f"ecgjax.datasets.{name}").Config
 
 
-@pytest.fixture(params=NAMES)
+def config_of(name):
+    """Makes a Config of given fields: the reader's, or of the config file's data set."""
+    if name in NAMES:
+        return config_class(name)
+    return functools.partial(
+        dataclasses.replace, importlib.import_module(f"configs.prepare_{name}").get_config().dataset
+    )
+
+
+@pytest.fixture(params=sorted({*NAMES, *CORPORA}))
 def case(request, tmp_path):
-    """(Config class, what was written, its folder)."""
+    """(what makes a Config, what was written, its folder)."""
     assert request.param in CORPORA, f"add a writer of its tiny files: tests/corpora/{request.param}.py"
     folder = tmp_path / "corpus"
     folder.mkdir()
-    return config_class(request.param), importlib.import_module(f"tests.corpora.{request.param}").write(folder), folder
+    return config_of(request.param), importlib.import_module(f"tests.corpora.{request.param}").write(folder), folder
 
 
 def dataset(case, **changes):
@@ -51,8 +65,9 @@ def assert_same(one, other):
     assert dataclasses.replace(one, **strip) == dataclasses.replace(other, **strip)
 
 
-def test_no_writer_without_a_data_set():
-    assert CORPORA == NAMES
+def test_no_writer_without_a_data_set_or_a_config():
+    configs = {p.stem.removeprefix("prepare_") for p in (FOLDER.parents[1] / "configs").glob("prepare_*.py")}
+    assert set(CORPORA) <= {*NAMES, *configs}
 
 
 @pytest.mark.parametrize("name", NAMES)

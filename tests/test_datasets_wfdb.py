@@ -172,6 +172,8 @@ def test_length_and_gain_may_be_left_out(tmp_path):
         ("r 1 250 50\nhttp://x/r.dat 16 200 12 0 0 0 0 II\n", "unreadable header"),
         ("r/1 1 250 50\n../r 50\n", "unreadable header"), ("r/1 1 250 50\ns 50\n", "missing header"),
         ("r 2 250 25\nr.dat 16 200 12 0 0 0 0 II\nr.dat 80 200 12 0 0 0 0 V\n", "unreadable header"),
+        ("r 1 250\n", "unreadable header"), ("r 2 250 25\nr.dat 16 200 12 0 0 0 0 II\n", "unreadable header"),
+        ("r 1 250 25\nr.dat 16 200 12 0 0 0 0 II\nr.dat 16 200 12 0 0 0 0 V\n", "unreadable header"),
         ("r 1 250 50\nr.dat 516 200 12 0 0 0 0 II\n", "unreadable signal file"),
     ],
 )  # fmt: skip
@@ -214,7 +216,7 @@ def test_subjects_from_the_path(tmp_path):
     write_wfdb(tmp_path / "patient007", "s1", [WfdbSignal("II", wave(50))])
     assert load(tmp_path).subject == "s1"
     assert load(tmp_path, subject=r"patient(\d+)/").subject == "007"
-    assert refused(tmp_path, subject="person") == "no subject"
+    assert refused(tmp_path, subject="person") == refused(tmp_path, subject="(p)x|s1") == "no subject"
     with pytest.raises(UserError, match=r"dataset.subject: \"\(\" is no regular expression"):
         load(tmp_path, subject="(")
 

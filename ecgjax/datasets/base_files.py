@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,12 +51,22 @@ def find_files(root: str, pattern: str) -> tuple[str, ...]:
     if path.is_file():
         return (path.name,)
     wanted = regex(pattern, "--config.dataset.files", re.IGNORECASE)
-    found = []
+    return tuple(sorted(below + name for below, names in walk(path) for name in names if wanted.fullmatch(name)))
+
+
+def walk(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Of a folder and each one below it: its path below the first, "" or with a slash at its end, and its files' names.
+
+    Hidden files and folders are left out. In no order.
+
+    Raises:
+      UserError: a folder cannot be searched.
+    """
+    start = len(os.path.join(path, ""))
     for folder, inner, names in os.walk(path, onerror=_cannot_be_listed):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        below = Path(folder).relative_to(path)
-        found += [(below / name).as_posix() for name in names if wanted.fullmatch(name) and not name.startswith(".")]
-    return tuple(sorted(found))
+        below = f"{folder[start:]}/".replace(os.sep, "/").lstrip("/")  # text, for there may be a million folders
+        yield below, [name for name in names if not name.startswith(".")]
 
 
 def _cannot_be_listed(error: OSError) -> NoReturn:
@@ -97,6 +107,31 @@ def keep_last(read: Callable[..., Any]) -> Callable[..., Any]:
     return reading
 
 
+def is_inside(name: str) -> bool:
+    """Whether a path that a file states leads to a place below the folder of that file, and nowhere else."""
+    parts = name.split("/")
+    return ":" not in name and "\0" not in name and not {"", ".", ".."} & set(parts)
+
+
+def check_size(path: Path, max_bytes: int) -> None:
+    """Raises DataError unless the file is no larger: what is read in one piece must fit into memory."""
+    if path.stat().st_size > max_bytes:
+        remedy = f"It has {path.stat().st_size} bytes, where {max_bytes} are more than such a file needs."
+        raise DataError(path, "too large", remedy)
+
+
+def nearest(root: str, file: str, name: str) -> Path | None:
+    """The file of that name beside a listed file or above it, as far up as the parent of the root's folder."""
+    top = existing_root(root).absolute()
+    last = top.parent if top.is_dir() else top.parent.parent
+    for folder in locate(root, file).absolute().parents:
+        if (folder / name).is_file():
+            return folder / name
+        if folder == last:
+            break
+    return None
+
+
 def dataset_name(name: str, root: str) -> str:
     """The given name, else that of the root."""
     return name or Path(root).resolve().name
@@ -118,6 +153,13 @@ def subject_of(pattern: str, name: str) -> str:
     if not pattern:
         return name.rsplit("/", 1)[-1]
     match = regex(pattern, "--config.dataset.subject").search(name)
-    if match is None:
+    subject = match and (match.group(1) if match.re.groups else match.group(0))
+    if not subject:
         raise DataError(name, "no subject", f"--config.dataset.subject={pattern!r} does not occur in its path.")
-    return match.group(1) if match.re.groups else match.group(0)
+    return subject
+
+
+def session_of(pattern: str, name: str) -> str:
+    """What the second group of the pattern finds in the name, "" without one."""
+    match = regex(pattern, "--config.dataset.subject").search(name)
+    return (match and match.re.groups > 1 and match.group(2)) or ""

@@ -11,20 +11,29 @@ from pathlib import Path
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError, UserError, regex, require
 from ecgjax.signals.recording import Signal
 
 _BITS = {"8": 8, "80": 8, "16": 16, "61": 16, "160": 16, "212": 12, "24": 24, "32": 32}  # a sample, uncompressed
 _COMPRESSED = ("508", "516", "524")  # FLAC
 _BLOCK_SAMPLES = 2**22  # decoded at once; bounds the memory of a Holter record
-_MAX_SAMPLES = 2**30  # of one channel: a header that claims more is broken
+_MAX_SAMPLES = 2**28  # of one channel, 12 days at 250 Hz: a header that claims more is broken, or a gap too long
+_FAULTS = (ValueError, TypeError, LookupError, OverflowError, OSError, RuntimeError)  # of wfdb on damaged files
+_MAX_HEADER_BYTES, _MAX_LIST_BYTES = 2**22, 2**28  # many times the longest of PhysioNet's
 
 
-def list_records(root: str) -> tuple[str, ...]:
+def list_records(root: str, wanted: str = "") -> tuple[str, ...]:
     """Paths of records below a folder, sorted: those its RECORDS names, else every header that is no segment.
 
+    Without RECORDS, a signal file whose header is missing is listed too where headers beside it name files of its kind,
+    so that loading it reports what is wrong.
+
+    Args:
+      root: a folder, or one record.
+      wanted: regex that must occur in a record's path; empty takes all.
+
     Raises:
-      UserError: nothing is there, or RECORDS leads out of the folder.
+      UserError: nothing is there, or nothing that is wanted, or RECORDS leads out of the folder.
     """
     path = Path(record_root(root)).expanduser()
     if root and Path(f"{path}.hea").is_file():
@@ -32,39 +41,60 @@ def list_records(root: str) -> tuple[str, ...]:
     path = base_files.existing_root(root)
     if not path.is_dir():
         raise UserError(f"{path}: not a WFDB record: there is no header {path.stem}.hea beside it.")
-    if (path / "RECORDS").is_file():
-        listed = _listed(path, "")
-        if not listed:
-            raise UserError(f"{path / 'RECORDS'}: names no record. Delete it to take every header in the folder.")
-        return tuple(sorted(set(listed)))
-    headers = base_files.list_files(root, r".*\.hea", "WFDB header (*.hea)")
-    segments = {segment for name in headers for segment in _segments_named_in(path, name)}
-    return tuple(sorted({name[: -len(".hea")] for name in headers} - segments))
+    listed = _listed(path, "") if (path / "RECORDS").is_file() else _found(path)
+    if not listed:
+        raise UserError(f"{path / 'RECORDS'}: names no record. Delete it to take every header in the folder.")
+    if wanted:
+        pattern = regex(wanted, "--config.dataset.records")
+        listed = [record for record in listed if pattern.search(record)]
+        require(bool(listed), "--config.dataset.records", wanted, f"a regex that occurs in paths below {path}")
+    return tuple(sorted(set(listed)))
 
 
 def _listed(root: Path, folder: str) -> list[str]:
+    path = root / folder / "RECORDS"
+    base_files.check_size(path, _MAX_LIST_BYTES)
     names = []
-    for line in (root / folder / "RECORDS").read_text(encoding="utf-8", errors="replace").split("\n"):
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         entry = folder + line.strip()
         if not line.strip():
             continue
-        if entry.startswith("/") or ".." in entry.split("/") or ":" in entry:
-            raise UserError(f"{root / folder / 'RECORDS'}: {line.strip()!r} leads out of the folder.")
+        if not base_files.is_inside(entry.rstrip("/")):
+            raise UserError(f"{path}: {line.strip()!r} leads out of the folder.")
         nested = entry.endswith("/") and (root / entry / "RECORDS").is_file()
         names += _listed(root, entry) if nested else [entry.rstrip("/")]
     return names
 
 
-def _segments_named_in(root: Path, name: str) -> set[str]:
+def _found(root: Path) -> list[str]:
+    records = [below + name for below, files in base_files.walk(root) for name in _records_of(root / below, files)]
+    if not records:
+        raise UserError(f"{root}: holds no WFDB header (*.hea). Check --config.dataset.root.")
+    return records
+
+
+def _records_of(folder: Path, files: list[str]) -> set[str]:
+    """Records of one folder by its headers and signal files."""
+    headers = {name[:-4] for name in files if name[-4:].lower() == ".hea"}
+    lone = {name for name in files if name[-4:].lower() in (".dat", ".mat") and name[:-4] not in headers}
+    if not headers or (len(headers) == 1 and not lone):  # no need to open it: a record's segments lie beside it
+        return headers
+    named = [_named_in(folder / f"{header}.hea") for header in headers]
+    segments = {name for names, are_segments in named if are_segments for name in names}
+    signals = {name for names, are_segments in named if not are_segments for name in names}
+    kinds = {name[-4:] for name in signals}
+    return headers - segments | {name[:-4] for name in lone - signals if name[-4:] in kinds}
+
+
+def _named_in(path: Path) -> tuple[set[str], bool]:
+    """What a header names, and whether these are segments (or else signal files)."""
     try:
-        lines = (root / name).read_text(encoding="ascii", errors="ignore").split("\n")
+        with path.open(encoding="ascii", errors="ignore") as file:
+            lines = [line.split() for line in file.read(_MAX_HEADER_BYTES).split("\n") if not line.startswith("#")]
     except OSError:  # listed as a record all the same, so that loading it reports what is wrong
-        return set()
-    lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    if not lines or "/" not in lines[0][0]:
-        return set()
-    folder = name.rpartition("/")[0]
-    return {f"{folder}/{line[0]}" if folder else line[0] for line in lines[1:]}
+        return set(), False
+    lines = [words for words in lines if words]
+    return {words[0] for words in lines[1:]}, bool(lines) and "/" in lines[0][0]
 
 
 def record_root(root: str) -> str:
@@ -124,17 +154,21 @@ def read_header(path: Path) -> Header:
 def _parse(path: Path):
     """The header as wfdb reads it. Its grammar admits no name with a slash, colon or dots: no file elsewhere."""
     import wfdb
-    from wfdb.io.header import HeaderSyntaxError
 
-    if not path.with_name(path.name + ".hea").is_file():
+    file = path.with_name(path.name + ".hea")
+    if not file.is_file():
         raise DataError(path, "missing header", f"There is no {path.name}.hea.")
+    base_files.check_size(file, _MAX_HEADER_BYTES)
     try:
         header = wfdb.rdheader(str(path))
-    except (HeaderSyntaxError, ValueError, IndexError, OSError) as error:
+    except _FAULTS as error:
         raise DataError(path, "unreadable header", f"Not a WFDB header: {error}.") from error
     if header.fs is None or not header.fs > 0:
         raise DataError(path, "no sampling rate", "Write it into the header's first line.")
-    if isinstance(header, wfdb.Record) and header.n_sig and header.file_name:
+    if isinstance(header, wfdb.Record) and header.n_sig:
+        if len(header.file_name or ()) != header.n_sig:
+            remedy = f"It promises {header.n_sig} signals and describes {len(header.file_name or ())}. Fetch it again."
+            raise DataError(path, "unreadable header", remedy)
         if len(set(header.file_name)) != len(set(zip(header.file_name, header.fmt, strict=True))):
             raise DataError(path, "unreadable header", "It states two formats for one signal file.")
         if not (min(header.samps_per_frame) > 0 and all(header.adc_gain)):
@@ -202,30 +236,35 @@ def read_signal(header: Header, picked: list[int]) -> Signal:
     num_samples = sum(s.num_frames for s in header.segments) * per_frame
     if num_samples > _MAX_SAMPLES:
         raise DataError(header.path, "too long", f"The header promises {num_samples} samples a channel.")
+    columns = [_columns(header, segment, picked) for segment in header.segments]
+    for segment, held in zip(header.segments, columns, strict=True):  # before memory is taken for what is promised
+        if held:
+            _check_sizes(segment)
     samples_TC = np.full((num_samples, len(picked)), np.nan, np.float32)
     row = 0
-    for segment in header.segments:
+    for segment, held in zip(header.segments, columns, strict=True):
         stop = row + segment.num_frames * per_frame
-        if segment.header is not None and segment.num_frames:
-            _fill(samples_TC[row:stop], header, segment, picked, per_frame)
+        if held:
+            _fill(samples_TC[row:stop], segment, held, per_frame)
         row = stop
     return Signal(samples_TC, header.frame_hz * per_frame, unit, tuple(names))
 
 
-def _fill(out_TC: np.ndarray, header: Header, segment: Segment, picked: list[int], per_frame: int) -> None:
+def _columns(header: Header, segment: Segment, picked: list[int]) -> list[tuple[int, int]]:
+    """(column, channel in the segment) of the picked channels that a segment holds."""
+    if segment.header is None or not segment.num_frames:
+        return []
+    if not header.by_name:
+        return list(enumerate(picked))
+    held = segment.header.sig_name
+    return [(column, held.index(header.names[i])) for column, i in enumerate(picked) if header.names[i] in held]
+
+
+def _fill(out_TC: np.ndarray, segment: Segment, columns: list[tuple[int, int]], per_frame: int) -> None:
     """Decodes a segment block by block into physical values; wfdb turns the codes for "no sample" into NaN."""
     import wfdb
 
     record = segment.header
-    columns = []  # (column of out, channel in the segment)
-    for column, i in enumerate(picked):
-        channel = record.sig_name.index(header.names[i]) if header.names[i] in record.sig_name else None
-        channel = channel if header.by_name else i
-        if channel is not None:
-            columns.append((column, channel))
-    if not columns:
-        return
-    _check_sizes(segment)
     channels = [channel for _, channel in columns]
     if any(record.samps_per_frame[channel] != per_frame for channel in channels):
         raise DataError(segment.path, "rate changes between segments", "Give its segments one by one.")
@@ -237,12 +276,14 @@ def _fill(out_TC: np.ndarray, header: Header, segment: Segment, picked: list[int
         stop = min(start + block, segment.num_frames)
         end = None if record.sig_len is None else stop  # None: wfdb finds out by the file's size, as we did
         try:
-            part = wfdb.rdrecord(str(segment.path), start, end, channels, smooth_frames=False)
-        except (ValueError, IndexError, OSError, RuntimeError) as error:
+            with np.errstate(all="ignore"):  # of a damaged gain: what becomes infinite is gated
+                part = wfdb.rdrecord(str(segment.path), start, end, channels, smooth_frames=False)
+        except _FAULTS as error:
             raise DataError(segment.path, "unreadable signal file", f"{error}.") from error
         for (column, channel), values in zip(columns, part.e_p_signal, strict=True):
             _, factor = base_channels.normal_unit(record.units[channel])
-            out_TC[start * per_frame : stop * per_frame, column] = values * factor if factor != 1 else values
+            with np.errstate(all="ignore"):
+                out_TC[start * per_frame : stop * per_frame, column] = values * factor if factor != 1 else values
     for column, channel in columns:  # a skewed signal ends before the others; wfdb marks one sample a frame of that
         skewed = (record.skew[channel] or 0) * per_frame
         out_TC[max(0, len(out_TC) - skewed) :, column] = np.nan

@@ -1,4 +1,4 @@
-"""Text tables: comma, tab or semicolon; with or without a row of names; with or without '#' lines before it.
+"""Tables: Parquet, or text with comma, tab or semicolon, with or without a row of names, or '#' lines before it.
 
 A channel's unit is read from its name ("ECG (mV)", "time [ms]"). A column of times, where there is one, gives the
 rate or checks the one that is stated; '#' lines may state it too, as "# Sampling Rate (Hz):= 1000.00" (the text
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files
+from ecgjax.datasets import base_channels, base_files, base_parquet
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
@@ -23,12 +23,12 @@ _UNIT = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]\s*$")
 _TIME = re.compile(r"(elapsed.?|rel\w*.?)?(time|t|timestamps?|time.?stamps?|seconds|datetime|date)", re.IGNORECASE)
 _SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
 _TOLERANCE = 0.01  # between a stated rate and that of the time stamps, ours
-_MAX_SAMPLES = 2**30
+_MAX_SAMPLES = 2**27  # 12 days at 128 Hz
 
 
 @dataclasses.dataclass
 class Config:
-    """Text files. `root` is a folder, searched with its sub-folders for `files` (a regex), or one file.
+    """Tables. `root` is a folder, searched with its sub-folders for `files` (a regex), or one file.
 
     `rate_hz` is needed where neither a column of times nor a '#' line tells; 0 takes theirs. `channels` names columns,
     by number ("0", "1", ...) where they have no names. `time` names the column of times; empty finds it by its name.
@@ -43,7 +43,7 @@ class Config:
     rate_hz: float = 0.0
     unit: str = ""
     time: str = ""
-    files: str = r".*\.(csv|tsv|txt)"
+    files: str = r".*\.(csv|tsv|txt|parquet)"
     subject: str = ""
 
     def make(self) -> "Csv":
@@ -61,11 +61,11 @@ class Csv:
         self.label_specs: dict[str, LabelSpec] = {}
 
     def keys(self) -> tuple[str, ...]:
-        return base_files.list_files(self.config.root, self.config.files, f"text file ({self.config.files})")
+        return base_files.list_files(self.config.root, self.config.files, f"table ({self.config.files})")
 
     def load(self, key: str) -> Recording:
         config, path = self.config, base_files.locate(self.config.root, key)
-        layout = _read_layout(path)
+        layout = _parquet_layout(path) if _is_parquet(path) else _read_layout(path)
         time = _time_column(layout, config.time, path)
         picked = _picked(layout, time, config, path)
         read = sorted({i for indices in picked.values() for i in indices} | ({time} - {None}))
@@ -85,13 +85,21 @@ class Csv:
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """How the text is laid out: (name, unit) of each column, lines before the data, and what '#' lines state."""
+    """How a table is laid out: (name, unit) of each column; of text, lines before the data, and what '#' lines say."""
 
     columns: tuple[tuple[str, str], ...]
-    num_skipped: int
-    delimiter: str
-    decimal: str
-    stated_hz: float
+    num_skipped: int = 0
+    delimiter: str = ","
+    decimal: str = "."
+    stated_hz: float = 0.0
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _parquet_layout(path: Path) -> _Layout:
+    return _Layout(tuple(_split_unit(name) for name in base_parquet.column_names(path)))
 
 
 def _read_layout(path: Path) -> _Layout:
@@ -172,15 +180,7 @@ def _read_columns(path: Path, layout: _Layout, wanted: list[int], time: int | No
     """Columns by number: float64, or of strings where they hold dates."""
     import pandas as pd
 
-    _check_last_line(path, layout)
-    try:
-        table = pd.read_csv(
-            path, sep=layout.delimiter, decimal=layout.decimal, header=None, names=range(len(layout.columns)),
-            usecols=wanted, skiprows=layout.num_skipped, comment="#", encoding="utf-8-sig", encoding_errors="replace",
-            skipinitialspace=True, low_memory=False, index_col=False,
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(path, "unreadable table", f"{error}.") from error
+    table = base_parquet.read_columns(path, wanted) if _is_parquet(path) else _read_text(path, layout, wanted)
     columns = {}
     for i in wanted:
         column = table[i]
@@ -192,6 +192,20 @@ def _read_columns(path: Path, layout: _Layout, wanted: list[int], time: int | No
             column = number
         columns[i] = column.to_numpy()
     return columns
+
+
+def _read_text(path: Path, layout: _Layout, wanted: list[int]):
+    import pandas as pd
+
+    _check_last_line(path, layout)
+    try:
+        return pd.read_csv(
+            path, sep=layout.delimiter, decimal=layout.decimal, header=None, names=range(len(layout.columns)),
+            usecols=wanted, skiprows=layout.num_skipped, comment="#", encoding="utf-8-sig", encoding_errors="replace",
+            skipinitialspace=True, low_memory=False, index_col=False,
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(path, "unreadable table", f"{error}.") from error
 
 
 def _check_last_line(path: Path, layout: _Layout) -> None:
@@ -256,7 +270,8 @@ def _signal(path: Path, samples_TC: np.ndarray, rate_hz: float, rows: np.ndarray
     names, units = zip(*columns, strict=True)
     normal = base_channels.common_unit(names, units, [rate_hz] * len(names), path)
     factors_C = np.array([base_channels.normal_unit(unit)[1] for unit in units])
-    values_TC = (samples_TC * factors_C).astype(np.float32)
+    with np.errstate(all="ignore"):  # what is too large for float32 becomes infinite, and is gated
+        values_TC = (samples_TC * factors_C).astype(np.float32)
     if rows is not None:
         spread_TC = np.full((rows[-1] + 1, len(columns)), np.nan, np.float32)
         spread_TC[rows] = values_TC

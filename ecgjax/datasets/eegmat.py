@@ -10,7 +10,6 @@ give the label away: leave the quality gate on, and cut windows of one length.
 import csv
 import dataclasses
 import re
-from pathlib import Path
 
 from ecgjax.datasets import base_edf, base_files
 from ecgjax.datasets.base_channels import Channels
@@ -77,7 +76,7 @@ class Eegmat:
         return files
 
     def _good_counters(self, file: str) -> dict[str, float]:
-        table = self._table_of(file)
+        table = base_files.nearest(self.config.root, file, "subject-info.csv")
         if table is None:
             return {}
         with table.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
@@ -86,13 +85,3 @@ class Eegmat:
             if not rows or column not in rows[0]:
                 raise DataError(table, "no column", f'It must have a column "{column}".')
         return {row["Subject"]: float(row["Count quality"]) for row in rows if row["Count quality"] in ("0", "1")}
-
-    def _table_of(self, file: str) -> Path | None:
-        """The nearest `subject-info.csv`."""
-        last = base_files.existing_root(self.config.root).absolute().parent
-        for folder in base_files.locate(self.config.root, file).absolute().parents:
-            if (folder / "subject-info.csv").is_file():
-                return folder / "subject-info.csv"
-            if folder == last:
-                break
-        return None

@@ -19,8 +19,9 @@ class Leads(enum.Enum):
 class Config:
     """WFDB records. `root` is a folder, searched with its sub-folders (or by its RECORDS), or one record.
 
-    `subject` is a regex on the record's path whose first group is the subject, as "(patient\\d+)/" for PTB; empty
-    takes the record's name. `name` is for manifests and tables; empty takes the folder's.
+    `subject` is a regex on the record's path whose first group is the subject, as "(patient\\d+)/" for PTB, and whose
+    second, if any, the session; empty takes the record's name. `records` is a regex that must occur in the path of a
+    record that is taken. `name` is for manifests and tables; empty takes the folder's.
     """
 
     root: str = ""
@@ -28,6 +29,7 @@ class Config:
     modalities: tuple[str, ...] = ("ecg",)
     channels: Channels = dataclasses.field(default_factory=Channels)
     leads: Leads = Leads.FIRST
+    records: str = ""
     subject: str = ""
 
     def make(self) -> "Wfdb":
@@ -43,7 +45,7 @@ class Wfdb:
         self.label_specs: dict[str, LabelSpec] = {}
 
     def keys(self) -> tuple[str, ...]:
-        records = base_wfdb.list_records(self.config.root)
+        records = base_wfdb.list_records(self.config.root, self.config.records)
         if self.config.leads is Leads.FIRST:
             return records
         return tuple(sorted(key for record in records for key in self._lead_keys(record)))
@@ -65,10 +67,17 @@ class Wfdb:
             wanted, present = " or ".join(self.config.modalities), ", ".join(header.names)
             remedy = f"Its channels are {present}. Name one in --config.dataset.channels."
             raise DataError(header.path, f"no {wanted} channel", remedy)
-        subject = base_files.subject_of(self.config.subject, record)
         folder = record.rpartition("/")[0]
         sources = tuple(f"{folder}/{name}" if folder else name for name in base_wfdb.sources(header))
-        return Recording(key, subject, signals, start_time=header.start_time, events=tuple(events), sources=sources)
+        return Recording(
+            key=key,
+            subject=base_files.subject_of(self.config.subject, record),
+            signals=signals,
+            session=base_files.session_of(self.config.subject, record),
+            start_time=header.start_time,
+            events=tuple(events),
+            sources=sources,
+        )
 
     def _path(self, record: str) -> Path:
         root = Path(self.config.root).expanduser()
