@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from launch import datasets
 from tests import toy
 
 SETS = datasets.abouts()
+DOCS = Path(__file__).parents[1] / "docs" / "datasets.md"
 
 
 def test_all_are_listed_and_each_tells_where_to_get_it(run_module):
@@ -23,6 +25,14 @@ def test_all_are_listed_and_each_tells_where_to_get_it(run_module):
         assert about.licence in rows[name] and about.verified.value in rows[name]
     run = run_module("launch.datasets", "--dataset=eegmat")
     assert "physionet.org/content/eegmat" in run.stdout and "Zyma" in run.stdout and "36 people" in run.stdout
+
+
+@pytest.mark.parametrize("name", list(SETS))
+def test_the_docs_have_a_row_of_it(name):
+    (row,) = [line for line in DOCS.read_text().splitlines() if f"(`{name}`) |" in line]
+    about = SETS[name]
+    assert about.title in row and about.licence in row and about.access in row and about.verified.value in row
+    assert f"| {datasets.number(about.people)} | {datasets.number(about.hours)} |" in row
 
 
 @pytest.mark.parametrize("name", list(SETS))
