@@ -92,6 +92,14 @@ def test_ratings_that_lack_something(folder):
     assert counted(recording) == {"kemocon_rating_missing": 1, "kemocon_ratings_overlap": 1}
 
 
+def test_ratings_that_overlap_are_told_and_the_first_of_them_stays(folder):
+    path = folder / "emotion_annotations" / "self_annotations" / "P1.self.csv"
+    path.write_text(path.read_text().replace("\n15,", "\n14.5,"))
+    recording = load(folder)
+    assert [a for a, *_ in intervals(recording, "arousal")] == [4, 9, 19]
+    assert counted(recording) == {"kemocon_ratings_overlap": 1}
+
+
 @pytest.mark.parametrize("rater", list(RATERS))
 def test_raters_that_are_not_there_are_told(folder, rater):
     next(folder.rglob(f"P1.{rater}.csv")).unlink()
@@ -220,6 +228,8 @@ def test_folders_and_people(tmp_path, nested):
     (tmp_path / "other" / "x" / "e4_data" / "3").rename(tmp_path / "other" / "x" / "e4_data" / "P3")
     made = kemocon.Config(root=str(tmp_path)).make()
     assert made.keys() == ("P01", "P12")
+    with pytest.raises(DataError, match="P02: missing file. There is no file of its E4"):
+        made.load("P02")
     with pytest.raises(UserError, match="no E4 file lies in a folder that is a person's number"):
         kemocon.Config(root=str(tmp_path / "other")).make().keys()
     with pytest.raises(UserError, match="K-EmoCon has no .ecg.. Known: acc, bvp, eda, temp"):
