@@ -7,7 +7,7 @@
 Label: "condition" (rest, city, highway), which the authors took for low, high and medium stress. It needs a table that
 PhysioNet does not have, `time_intervals_clean.csv`, in DIR: "Drive No,Initial Rest,City 1,Highway,City 2,Highway 2,
 City 3,Final Rest,Total rec. time(min)", one row a drive, in minutes. Its parts begin with the driver's first press of
-the marker, not with the recording, and are laid by the presses. Without table or presses there are no labels.
+the marker, not with the recording, and are laid by the presses, where these confirm three quarters of their borders.
 
 Who drove is not told, and some drove more than once: drives are not people, so held-out scores may be optimistic.
 ECG is in the WFDB records, not in tables of 15.5 Hz. The header of drive17a says 15 Hz, and is read as 15.5.

@@ -37,8 +37,9 @@ _UNITS = {"ecg": "mV", "emg": "mV"}
 _MIN_HZ = {"ecg": 100.0, "emg": 100.0}  # ours: slower, and beats or muscles are no longer in it
 _CONDITIONS = ("rest", "city", "highway")
 _PRESS = 5.0  # of the marker over its median, in its units; presses of drive10 have 27 to 73
-_NEAR_S = 5.0  # ours: a press confirms a border; those of drive10 are within 2 s
-_MAX_PRESSES = 200  # more is no button, but noise, which would confirm anything
+_APART_S, _LONGEST_S = 2.0, 15.0  # ours: a button that bounces is pressed once; drive10's last press takes 6 s
+_NEAR_S = 3.0  # ours: a press confirms a border; those of drive10 are within 2 s
+_CONFIRMED, _MIN_CONFIRMED, _MAX_PRESSES = 0.75, 4, 30  # ours: more presses would be near as many by chance
 _MAX_TABLE_BYTES = 2**28
 
 
@@ -58,7 +59,7 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class _Drive:
-    """Channels of a drive by their names in lower case: (samples of one channel, rate)."""
+    """A file of a drive: its channels' names in lower case, and what reads one of them."""
 
     names: tuple[str, ...]
     read: Callable[[str], Signal]
@@ -123,10 +124,11 @@ class Drivedb:
             return (), ("drivedb_labels_without_marker",)
         marker = drive.read("marker")
         presses_s = _presses(marker)
-        borders_s = _place(np.cumsum([0.0] + [60 * minutes for _, minutes in parts]), presses_s)
+        borders_s = _place(np.cumsum([0.0] + [60 * minutes for _, minutes in parts]), presses_s, marker.duration_s)
         if borders_s is None:
             return (), ("drivedb_labels_not_confirmed_by_marker",)
-        events = ["drivedb_border_without_press"] * int((_off_s(borders_s, presses_s) > _NEAR_S).sum())
+        held_s = borders_s[(borders_s >= 0) & (borders_s <= marker.duration_s)]
+        events = ["drivedb_border_without_press"] * int((_off_s(held_s, presses_s) > _NEAR_S).sum())
         labels = []
         for (condition, _), start_s, stop_s in zip(parts, borders_s[:-1], borders_s[1:], strict=True):
             start_s, stop_s = max(float(start_s), 0.0), min(float(stop_s), marker.duration_s)
@@ -212,25 +214,34 @@ def _read_parts(table: Path) -> dict[str, list[tuple[str, float]]]:
 
 
 def _presses(marker: Signal) -> np.ndarray:
-    """When the marker was pressed, in seconds."""
+    """When the marker was pressed, (n, 2) from and to in seconds."""
     x_T = np.nan_to_num(marker.samples_TC[:, 0])
-    pressed_T = x_T - np.median(x_T) > _PRESS
-    return np.flatnonzero(pressed_T & ~np.roll(pressed_T, 1)) / marker.rate_hz
+    at_s = np.flatnonzero(x_T - np.median(x_T) > _PRESS) / marker.rate_hz
+    if not len(at_s):
+        return np.zeros((0, 2))
+    first = np.flatnonzero(np.diff(at_s, prepend=-np.inf) > _APART_S)
+    presses_s = np.stack([at_s[first], at_s[np.append(first[1:], len(at_s)) - 1]], axis=1)
+    return presses_s[np.diff(presses_s)[:, 0] <= _LONGEST_S]
 
 
 def _off_s(borders_s: np.ndarray, presses_s: np.ndarray) -> np.ndarray:
     """How far each border is from the nearest press."""
-    return np.abs(borders_s[:, None] - presses_s).min(axis=1)
+    at_s = borders_s[:, None]
+    return np.maximum(np.maximum(presses_s[:, 0] - at_s, at_s - presses_s[:, 1]), 0.0).min(axis=1)
 
 
-def _place(borders_s: np.ndarray, presses_s: np.ndarray) -> np.ndarray | None:
-    """Borders moved to where most of them are presses, and nearest to these; None unless more than half are."""
-    best, most = None, (len(borders_s) / 2, 0.0)  # a count, and seconds off in all
-    for press_s in presses_s if len(presses_s) <= _MAX_PRESSES else ():
+def _place(borders_s: np.ndarray, presses_s: np.ndarray, duration_s: float) -> np.ndarray | None:
+    """Borders moved to where the most of them are presses, and nearest to these.
+
+    None unless enough presses confirm those that the recording holds: three quarters, and no fewer than four.
+    """
+    best, most = None, (0, 0.0)  # a count, and seconds off in all
+    for press_s in presses_s.ravel() if len(presses_s) <= _MAX_PRESSES else ():
         for border_s in borders_s:
             moved_s = borders_s - border_s + press_s
-            off_s = _off_s(moved_s, presses_s)
-            found = (float((off_s <= _NEAR_S).sum()), -float(off_s[off_s <= _NEAR_S].sum()))
-            if found > most:
+            held_s = moved_s[(moved_s >= 0) & (moved_s <= duration_s)]
+            off_s = _off_s(held_s, presses_s)
+            found = (int((off_s <= _NEAR_S).sum()), -float(off_s[off_s <= _NEAR_S].sum()))
+            if found > most and found[0] >= max(_CONFIRMED * len(held_s), _MIN_CONFIRMED):
                 best, most = moved_s, found
     return best
