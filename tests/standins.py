@@ -1,4 +1,4 @@
-"""Generated people in place of WESAD, CASE and K-EmoCon: the channels, rates and labels of those sets, and no files.
+"""Generated people as in WESAD, CASE, K-EmoCon and Stress-Predict: channels, rates and labels of those sets, no files.
 
 Minutes instead of hours. What the labels of a person are, anyone can ask: `conditions`, `ratings`.
 """
@@ -37,7 +37,10 @@ class StandIn:
     def __init__(self, config: Config):
         self.config, self.name = config, config.kind
         rated = dict.fromkeys(RATED, SCALES.get(config.kind))
-        self.label_specs = {"condition": LabelSpec(classes=CONDITIONS)} if config.kind == "wesad" else rated
+        self.label_specs = {
+            "wesad": {"condition": LabelSpec(classes=CONDITIONS)},
+            "stress": {"stress": LabelSpec(classes=("no stress", "stress"))},
+        }.get(config.kind, rated)
 
     def keys(self) -> tuple[str, ...]:
         return tuple(f"p{person}" for person in range(self.config.num_people))
@@ -46,6 +49,8 @@ class StandIn:
         person, kind = int(key[1:]), self.config.kind
         if kind == "wesad":
             labels = tuple(Label("condition", *interval) for interval in conditions(person))
+        elif kind == "stress":
+            labels = tuple(Label("stress", a, b, float(v == 2)) for a, b, v in conditions(person) if v in (1, 2))
         else:
             labels = tuple(
                 Label(name, start_s, start_s + EVERY_S[kind], value)

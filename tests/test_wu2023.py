@@ -3,6 +3,7 @@
 import dataclasses
 
 import chex
+import jax
 import numpy as np
 import pytest
 
@@ -28,13 +29,14 @@ NAMES = {
     "case3": ("low", "middle", "high"),
     "kemocon": ("low", "high"),
     "kemocon3": ("low", "middle", "high"),
+    "stress": ("no stress", "stress"),
 }
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wu2023")
-    return {kind: standins.make_store(folder, kind) for kind in ("wesad", "case", "kemocon")}
+    return {kind: standins.make_store(folder, kind) for kind in ("wesad", "case", "kemocon", "stress")}
 
 
 def reduced(experiment, store, **train):
@@ -103,7 +105,7 @@ def test_hyperparameters_are_those_of_the_released_code():
     assert (first.task.dropout, first.data.window_s, first.model.tcn_dropout) == (0.1, 60.0, 0.2)
 
 
-RATED = [(variant, name) for variant in list(NAMES)[2:] for name in standins.RATED]
+RATED = [(variant, name) for variant in list(NAMES)[2:6] for name in standins.RATED]
 
 
 @pytest.mark.parametrize(("variant", "name"), [("wesad", "condition"), ("wesad2", "condition"), *RATED])
@@ -199,3 +201,33 @@ def test_frozen_after_a_pretraining_in_which_one_person_lacks_a_signal(stores, t
     summary.report_cross_validation(experiment, found, tmp_path / "run")
     told = (tmp_path / "run" / "results.md").read_text()
     assert "Optimistic: the epoch chosen on the tested people" in told and "EDA + TEMP, forest" in told
+
+
+@pytest.fixture(scope="module")
+def before(stores, tmp_path_factory):
+    """A first stage: its folder, and what it learnt."""
+    folder = tmp_path_factory.mktemp("before") / "run"
+    _, state = loop.run(reduced(wu2023_pretrain.get_config("short"), stores["kemocon"]), folder)
+    return folder, state.params["encoder"]
+
+
+def moved(one, other) -> bool:
+    return any((x != y).any() for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(wu2023_finetune.SETS))
+def test_every_mode_trains_what_it_says_on_every_set(stores, before, tmp_path, name):
+    encoders, heads = {}, {}
+    for mode in wu2023_finetune.MODES:
+        experiment = reduced(wu2023_finetune.get_config(f"{name}_{mode}"), stores[name.rstrip("23")])
+        if experiment.init_from:
+            experiment.init_from = str(before[0])
+        this, state = loop.run(config.fold_of(experiment, 0), tmp_path / mode)
+        assert this.corpus.class_names == NAMES[name] and this.people.labelled
+        encoders[mode], heads[mode] = jax.device_get((state.params["encoder"], state.params["head"]))
+    fresh = jax.device_get(this.compiled.init(jax.random.key(0)).params["encoder"])
+    pretrained = jax.device_get(before[1])
+    assert not moved(encoders["frozen"], pretrained) and moved(encoders["full"], pretrained)
+    assert not moved(encoders["random"], fresh) and moved(encoders["scratch"], fresh)
+    assert all(moved(heads["scratch"], heads[mode]) for mode in ("frozen", "full", "random"))
