@@ -25,21 +25,21 @@ RATE_HZ = 256
 FEW = 4
 
 
-def one_hour(seed: int) -> np.ndarray:
-    """A plausible hour in mV: beats of slowly varying distance, wander, noise, 5 uV resolution."""
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(-64, 128) / RATE_HZ
+def made_ecg(seed: int, duration_s: float = 3600, rate_hz: int = RATE_HZ) -> np.ndarray:
+    """Plausible, in mV: beats of slowly varying distance, wander, noise, 5 uV resolution."""
+    rng, most = np.random.default_rng(seed), int(duration_s / 0.85 * 1.2)
+    time_s = np.arange(-rate_hz // 4, rate_hz // 2) / rate_hz
     beat = np.exp(-((time_s / 0.012) ** 2)) + 0.25 * np.exp(-(((time_s - 0.25) / 0.05) ** 2))
-    ecg_T = np.zeros(3600 * RATE_HZ)
-    at_s = np.cumsum(0.85 + 0.1 * np.sin(np.arange(4200) / 40 + seed) + 0.02 * rng.standard_normal(4200))
-    for start in (at_s[at_s < 3598] * RATE_HZ).astype(int):
+    ecg_T = np.zeros(round(duration_s * rate_hz))
+    at_s = np.cumsum(0.85 + 0.1 * np.sin(np.arange(most) / 40 + seed) + 0.02 * rng.standard_normal(most))
+    for start in (at_s[at_s < duration_s - 2] * rate_hz).astype(int):
         ecg_T[start : start + len(beat)] += beat
-    wander = 0.2 * np.sin(np.arange(len(ecg_T)) / RATE_HZ * 1.5)
+    wander = 0.2 * np.sin(np.arange(len(ecg_T)) / rate_hz * 1.5)
     return np.round((ecg_T + wander + 0.02 * rng.standard_normal(len(ecg_T))) * 200) / 200
 
 
 def write_records(folder: Path, hours: int) -> None:
-    variants = [one_hour(seed) for seed in range(4)]
+    variants = [made_ecg(seed) for seed in range(4)]
     for i in range(hours):
         wfdb.wrsamp(
             f"r{i:04d}",
