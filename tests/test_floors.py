@@ -99,6 +99,7 @@ def test_libraries_stay_in_their_rooms(name):
     rules = {
         ("orbax",): name == "ecgjax.training.checkpoint" or within(name, ("tests",)),
         ("ml_collections", "absl.flags", "absl.app"): within(name, ("launch", "tests", "benchmarks")),
+        ("apache_beam",): name == "ecgjax.data.prepare_beam" or within(name, ("tests",)),
         ("jax", "jaxlib", "flax", "optax"): not within(name, NUMPY_ONLY),
     }
     for libraries, allowed in rules.items():

@@ -53,6 +53,15 @@ def test_a_file_has_its_name_when_it_is_complete(tmp_path):
     assert path.read_bytes() == b"\x00" and list(tmp_path.iterdir()) == [path]
 
 
+def test_two_who_write_the_same_file_at_once_do_not_mix(tmp_path):
+    with whole_file(tmp_path / "a.txt") as first:
+        first.write("first")
+        with whole_file(tmp_path / "a.txt") as second:
+            second.write("second of them")
+        assert (tmp_path / "a.txt").read_text() == "second of them"
+    assert (tmp_path / "a.txt").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("write", [write_text, write_arrays, write_picture])
 def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path, write):
     path = tmp_path / "out"

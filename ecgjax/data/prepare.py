@@ -32,12 +32,45 @@ class Preparation:
     Attributes:
       dataset: a reader's `Config` from `ecgjax.datasets`.
       preprocess: what is done to each modality.
-      workers: processes; 0 takes one a core. What they write does not depend on their number.
+      workers: processes of this machine; 0 takes one a core. What they write does not depend on their number.
     """
 
     dataset: Any
     preprocess: preprocessing.Config = dataclasses.field(default_factory=preprocessing.Config)
     workers: int = 0
+
+
+def deal_locally(
+    preparation: Preparation, dataset: Dataset, groups: list[list[str]], folder: Path
+) -> Iterator[Prepared | DataError]:
+    """Deals groups of recordings to processes of this machine, and holds no more than a few of them at a time.
+
+    Yields:
+      What became of every key, in order.
+    """
+    workers = min(preparation.workers or _num_cores(), len(groups))
+    if workers <= 1:
+        for key in itertools.chain(*groups):
+            yield prepare_one(dataset, preparation.preprocess, key)
+        return
+    # Spawned, since a fork would copy the locks of whatever threads the caller runs.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation.dataset, preparation.preprocess))
+    pending: collections.deque = collections.deque()
+    try:
+        for group in groups:
+            pending.append((group, pool.submit(_work, group)))
+            while len(pending) > (workers + 1 if group != groups[-1] else 0):
+                yield from pending[0][1].result()
+                pending.popleft()
+    except BrokenProcessPool as error:
+        suspects = ", ".join(key for group, _ in pending for key in group)
+        raise UserError(
+            f"A worker process died, most likely for want of memory, while it prepared one of {suspects}. "
+            "Take fewer processes at a time: --config.workers=1."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def prepare(
@@ -46,6 +79,7 @@ def prepare(
     strict: bool = False,
     overwrite: bool = False,
     progress: Callable[..., Iterable] = lambda results, total: results,
+    deal: Callable[..., Iterator[Prepared | DataError]] = deal_locally,
 ) -> dict[str, Any]:
     """Writes the store of a data set.
 
@@ -57,6 +91,7 @@ def prepare(
       strict: the first file that cannot be used ends it. (A readable recording without good signal does not.)
       overwrite: an existing store is replaced, once the new one is complete.
       progress: called as `progress(results, total=number_of_recordings)`, such as `tqdm`.
+      deal: who prepares the recordings, called as `deal_locally`; its `folder` is for files of its own until it ends.
 
     Returns:
       The manifest.
@@ -70,11 +105,11 @@ def prepare(
         raise UserError(f"workers is {preparation.workers}; give a number of processes, or 0 for one a core.")
     dataset = preparation.dataset.make()
     keys = sorted(dataset.keys())
-    workers = min(preparation.workers or _num_cores(), len(keys))
+    groups = [list(group) for _, group in itertools.groupby(keys, getattr(dataset, "group", None))]
     count = _Count()
     with (
         store_writer.create(store_path, preparation.preprocess, overwrite) as writer,
-        contextlib.closing(_results(preparation, dataset, keys, workers)) as results,
+        contextlib.closing(deal(preparation, dataset, groups, writer.folder)) as results,
     ):
         for result in progress(results, total=len(keys)):
             try:
@@ -130,36 +165,8 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _results(
-    preparation: Preparation, dataset: Dataset, keys: list[str], workers: int
-) -> Iterator[Prepared | DataError]:
-    """Of every key, in order. No more than a few groups of recordings are held at a time."""
-    if workers <= 1:
-        for key in keys:
-            yield _prepare_one(dataset, preparation.preprocess, key)
-        return
-    # Spawned, since a fork would copy the locks of whatever threads the caller runs.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (preparation.dataset, preparation.preprocess))
-    pending: collections.deque = collections.deque()
-    groups = [list(group) for _, group in itertools.groupby(keys, getattr(dataset, "group", None))]
-    try:
-        for group in groups:
-            pending.append((group, pool.submit(_work, group)))
-            while len(pending) > (workers + 1 if group != groups[-1] else 0):
-                yield from pending[0][1].result()
-                pending.popleft()
-    except BrokenProcessPool as error:
-        suspects = ", ".join(key for group, _ in pending for key in group)
-        raise UserError(
-            f"A worker process died, most likely for want of memory, while it prepared one of {suspects}. "
-            "Take fewer processes at a time: --config.workers=1."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _prepare_one(dataset: Dataset, steps: preprocessing.Config, key: str) -> Prepared | DataError:
+def prepare_one(dataset: Dataset, steps: preprocessing.Config, key: str) -> Prepared | DataError:
+    """Reads and preprocesses one recording; an error of its files is returned, to be counted."""
     try:
         recording = dataset.load(key)
         unknown = {label.name for label in recording.labels} - dataset.label_specs.keys()
@@ -192,7 +199,7 @@ def _end_with_parent() -> None:
 
 
 def _work(keys: list[str]) -> list[Prepared | DataError]:
-    return [_prepare_one(*_worker, key) for key in keys]
+    return [prepare_one(*_worker, key) for key in keys]
 
 
 def summary(manifest: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -68,7 +69,7 @@ def whole_file(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
       UserError: it cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")  # another machine may write it at once
     try:
         with disk_errors(path):
             with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:

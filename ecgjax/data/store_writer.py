@@ -11,6 +11,7 @@ the store sees all of it, and a preparation that fails or is killed leaves none.
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,16 +40,22 @@ def create(path: str | Path, steps: preprocess.Config, overwrite: bool = False) 
         or the disk is full or cannot be written.
     """
     path = Path(path)
+    if re.match(r"\w{2,}:/", str(path)):
+        raise UserError(f"{path}: a store is made in a folder. Mount the bucket, or copy the store there afterwards.")
     _check_target(path, overwrite)
     with staging.claimed(path) as folder, contextlib.closing(Writer(path, folder, steps)) as writer:
         yield writer
 
 
 class Writer:
-    """Made by `create`."""
+    """Made by `create`.
+
+    Attributes:
+      folder: where the store is written until it gets its name.
+    """
 
     def __init__(self, path: Path, folder: Path, steps: preprocess.Config):
-        self._path, self._folder, self._steps = path, folder, steps
+        self._path, self.folder, self._steps = path, folder, steps
         self._tracks: dict[str, _Track] = {}
         self._recordings: list[dict[str, str]] = []
         self._labels: list[tuple[int, str, float, float, float]] = []
@@ -74,7 +81,7 @@ class Writer:
             for modality, signal in prepared.signals.items():
                 if modality not in self._tracks:
                     rule = self._steps.steps()[modality].normalise
-                    file = open(self._folder / "signals" / f"{modality}.npy", "w+b")
+                    file = open(self.folder / "signals" / f"{modality}.npy", "w+b")
                     self._tracks[modality] = _Track(modality, file, rule, signal.rate_hz, len(signal.channels))
                 track = self._tracks[modality]
                 track.append(number, prepared)
@@ -112,16 +119,16 @@ class Writer:
             for name, column in sorted(self._index(manifest).items()):
                 store.add_to_digest(digest, f"index/{name}", column.dtype, column.shape)
                 digest.update(column.tobytes())
-                file = self._folder / "index" / f"{name}.npy"
+                file = self.folder / "index" / f"{name}.npy"
                 file.parent.mkdir(exist_ok=True)
                 with open(file, "wb") as out:
                     np.save(out, column)
                     staging.sync(out)
             manifest["content_hash"] = digest.hexdigest()
-            with open(self._folder / store.MANIFEST, "w", encoding="utf-8") as out:
+            with open(self.folder / store.MANIFEST, "w", encoding="utf-8") as out:
                 json.dump(manifest, out, indent=1, ensure_ascii=False)
                 staging.sync(out)
-            staging.publish(self._folder, self._path)
+            staging.publish(self.folder, self._path)
         return manifest
 
     def close(self) -> None:
