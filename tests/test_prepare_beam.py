@@ -23,7 +23,6 @@ from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.data.staging import SUFFIX
 from ecgjax.data.store import verify_store
 from ecgjax.errors import DataError, UserError
-from ecgjax.signals import preprocess
 
 ROOT = Path(__file__).parents[1]
 FAULTS = ("r1:truncated", "r3:flat", "r4:no permission", "r5:two leads")
@@ -103,7 +102,9 @@ def standin(monkeypatch) -> type[Pipeline]:
 def test_the_order_of_bundles_and_their_repetition_change_no_byte(tmp_path, standin, monkeypatch, in_a_file, max_parts):
     monkeypatch.setattr(prepare_beam, "_MAX_PARTS", max_parts)
     told = preparation(faults=FAULTS, in_a_file=in_a_file)
-    manifest = prepare(told, tmp_path / "beam", deal=prepare_beam.deal_by(["--runner=Here"]))
+    deal = prepare_beam.deal_by(["--runner=Here"])
+    manifest = prepare(told, tmp_path / "beam", deal=deal)
+    assert 1 <= len(deal.args[0].steps[0]) <= max_parts
     assert manifest == prepare(told, tmp_path / "local")
     assert manifest["num_recordings"] == 5 and len(manifest["skipped_files"]) == 4 and manifest["dropped"]
     assert_same_store(tmp_path / "beam", tmp_path / "local")
@@ -167,7 +168,7 @@ def test_an_interrupted_pipeline_is_cancelled(tmp_path, standin, monkeypatch):
 
 def test_another_failure_is_no_mistake_of_the_user_s(tmp_path, standin, monkeypatch):
     def fail(self):
-        raise RuntimeError("ecgjax.errors.UserErrors are not what this is: a bug")
+        raise RuntimeError("Traceback\necgjax.errors.UserErrorOfNobody: a bug")
 
     monkeypatch.setattr(standin, "wait_until_finish", fail)
     with pytest.raises(RuntimeError, match="a bug"):
