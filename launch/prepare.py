@@ -25,7 +25,9 @@ STORE = flags.DEFINE_string("store", None, "folder to make", required=True)
 STRICT = flags.DEFINE_bool("strict", False, "stop at the first file that cannot be used, instead of leaving it out")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "replace an existing store, once the new one is complete")
 
-BEAM = flags.DEFINE_string("beam", "", "prepare on Apache Beam, with these flags of its own: --runner=...")
+BEAM = flags.DEFINE_string(
+    "beam", "", "prepare on Apache Beam, by these flags of its own; data and store on a file system all workers mount"
+)
 
 
 def main() -> None:
