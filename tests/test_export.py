@@ -81,7 +81,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("ecgjax", "fl
 @pytest.fixture(scope="module")
 def called_outside(tmp_path_factory):
     """The outputs of every model, for 1 and 5 windows, of a process that has no ecgjax."""
-    pytest.importorskip("flatbuffers", reason="an extra: pip install 'ecgjax[export]'")
+    pytest.importorskip("flatbuffers", reason="an extra: pip install -e '.[export]'")
     folder = tmp_path_factory.mktemp("stablehlo")
     for name in contract.NAMES:
         shapes = export.inputs(experiment(name), told(name), 0)
@@ -106,7 +106,7 @@ def test_stablehlo_gives_the_same_outputs_elsewhere(called_outside, name, batch)
 
 
 def test_the_batch_can_be_fixed(tmp_path):
-    pytest.importorskip("flatbuffers", reason="an extra: pip install 'ecgjax[export]'")
+    pytest.importorskip("flatbuffers", reason="an extra: pip install -e '.[export]'")
     shapes = export.inputs(experiment("conv"), told("conv"), 5)
     export.write_stablehlo(tmp_path / "model", export.forward(*trained("conv")), shapes, {})
     (signal,) = jax.export.deserialize((tmp_path / "model").read_bytes()).in_avals
@@ -126,7 +126,7 @@ def convert_all(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """Every model in ONNX. In a process of its own: jax2onnx leaves functions of its own in JAX."""
-    pytest.importorskip("onnxruntime", reason="an extra: pip install 'ecgjax[onnx]'")
+    pytest.importorskip("onnxruntime", reason="an extra: pip install -e '.[onnx]'")
     folder = tmp_path_factory.mktemp("onnx")
     code = f"import pathlib, test_export; test_export.convert_all(pathlib.Path({str(folder)!r}))"
     here = Path(__file__).parent
@@ -165,7 +165,7 @@ def test_onnx_takes_windows_of_many_tokens(converted, name):
 
 @pytest.mark.parametrize("name", contract.NAMES)
 def test_safetensors_hold_every_array_under_its_name_in_the_checkpoint(tmp_path, name):
-    pytest.importorskip("safetensors", reason="an extra: pip install 'ecgjax[export]'")
+    pytest.importorskip("safetensors", reason="an extra: pip install -e '.[export]'")
     from safetensors import safe_open
 
     _, params, model_state = trained(name)
@@ -184,7 +184,7 @@ def test_what_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
         for name in (module, "safetensors.numpy"):
             monkeypatch.setitem(sys.modules, name, None)
         shapes, call = export.inputs(experiment("conv"), told("conv"), 1), export.forward(*trained("conv"))
-        with pytest.raises(UserError, match=rf"{module}.* is not installed. Run: pip install 'ecgjax\[{extra}\]'"):
+        with pytest.raises(UserError, match=rf"{module}.* is not installed. Run: pip install -e '.\[{extra}\]'"):
             if module == "safetensors":
                 export.write_safetensors(tmp_path / "file", {}, {}, {})
             else:

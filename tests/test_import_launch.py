@@ -27,7 +27,7 @@ def call(run_module, file, folder, *more):
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory, run_module):
     """(folder of the run, the network in PyTorch that the file was saved from)."""
-    torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install -e '.[torch]'")
     from benchmarks import torch_twin
     from ecgjax.models import tcn_transformer
 

@@ -83,7 +83,7 @@ def test_as_many_rates_as_steps_whatever_the_warmup(schedule, steps, warmup_epoc
 )
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_equals_pytorch_step_by_step(optimizer, name, options, weight_decay):
-    torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install -e '.[torch]'")
     optim = Optim(optimizer=optimizer, b1=0.8, b2=0.95, momentum=0.7, weight_decay=weight_decay)
     params, *grads = trees(1 + len(RATES))
     with jax.enable_x64(True):

@@ -12,7 +12,7 @@ from flax import traverse_util
 from ecgjax.models import base, conv
 from ecgjax.models import conv_transformer as ct
 
-torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
+torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install -e '.[torch]'")
 from benchmarks import torch_twin  # noqa: E402
 
 BATCH, SAMPLES, HEADS, WIDTH = 2, 264, 2, 32  # enough tokens for attention in turn

@@ -19,7 +19,7 @@ from ecgjax.training import digest, mesh, state
 from ecgjax.training.optim import make_optimizer
 from ecgjax.training.state import Program
 
-torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
+torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install -e '.[torch]'")
 from benchmarks import torch_twin  # noqa: E402
 
 NAMES = ("eda", "bvp", "temp")

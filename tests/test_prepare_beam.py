@@ -27,7 +27,7 @@ from ecgjax.errors import DataError, UserError
 ROOT = Path(__file__).parents[1]
 FAULTS = ("r1:truncated", "r3:flat", "r4:no permission", "r5:two leads")
 needs_beam = pytest.mark.skipif(
-    importlib.util.find_spec("apache_beam") is None, reason="an extra: pip install 'ecgjax[beam]'"
+    importlib.util.find_spec("apache_beam") is None, reason="an extra: pip install -e '.[beam]'"
 )
 
 
@@ -218,7 +218,7 @@ def test_a_worker_that_would_do_something_else_says_so(tmp_path):
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(UserError, match=r"apache-beam is not installed. Run: pip install 'ecgjax\[beam\]'"):
+    with pytest.raises(UserError, match=r"apache-beam is not installed. Run: pip install -e '.\[beam\]'"):
         prepare_beam.deal_by(["--runner=DirectRunner"])
 
 

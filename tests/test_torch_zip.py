@@ -49,7 +49,7 @@ def test_what_is_written_by_hand_is_what_was_meant(tmp_path):
 class TestAgainstPyTorch:
     @pytest.fixture(autouse=True)
     def torch(self):
-        self.torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install 'ecgjax[torch]'")
+        self.torch = pytest.importorskip("torch", reason="PyTorch is an extra: pip install -e '.[torch]'")
 
     def same(self, tmp_path, value, **how):
         self.torch.save(value, tmp_path / "file", **how)

@@ -58,7 +58,7 @@ def deal_by(flags: Sequence[str]) -> Callable[..., Iterator[Prepared | DataError
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise UserError("apache-beam is not installed. Run: pip install 'ecgjax[beam]'") from error
+        raise UserError("apache-beam is not installed. Run: pip install -e '.[beam]'") from error
     try:
         return functools.partial(_deal, apache_beam.Pipeline(options=PipelineOptions(list(flags))))
     except (ValueError, ImportError) as error:

@@ -165,4 +165,4 @@ def _needs(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{error.name} is not installed. Run: pip install 'ecgjax[{extra}]'") from error
+        raise UserError(f"{error.name} is not installed. Run: pip install -e '.[{extra}]'") from error
