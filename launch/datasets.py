@@ -4,11 +4,13 @@
     python -m launch.datasets --dataset=eegmat                    # one: where to ask for it, what to cite
     python -m launch.datasets --dataset=eegmat --check=DIR        # reads DIR, says what is there; writes nothing
 
---check reads 200 recordings, spread over all, and every one with --most=0.
+--check reads 200 recordings, spread over all, and every one with --most=0. General formats have names too, by their
+configs: --dataset=wfdb, edf, csv, empatica, npz.
 """
 
 import functools
 import importlib
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,18 +35,26 @@ def main() -> None:
             raise UserError(f"--check={CHECK.value}: of which data set? Name it with --dataset.")
         print(table(sets))
         return
-    if DATASET.value not in sets:
-        raise UserError(f"--dataset={DATASET.value}: not known.{did_you_mean(DATASET.value, sets)}")
-    print(describe(DATASET.value, sets[DATASET.value]))
+    if DATASET.value not in names():
+        raise UserError(f"--dataset={DATASET.value}: not known.{did_you_mean(DATASET.value, names())}")
+    about = sets.get(DATASET.value)
+    print(describe(DATASET.value, about) if about else config(DATASET.value).__doc__)
     if CHECK.value:
-        print(check(DATASET.value, sets[DATASET.value], CHECK.value, MOST.value))
+        print(check(DATASET.value, about, CHECK.value, MOST.value))
+
+
+def names() -> list[str]:
+    folder = Path(__file__).parents[1] / "configs"
+    return sorted(path.stem.removeprefix("prepare_") for path in folder.glob("prepare_*.py"))
+
+
+def config(name: str) -> types.ModuleType:
+    return importlib.import_module(f"configs.prepare_{name}")
 
 
 def abouts() -> "dict[str, About]":
     """What every config of a data set says of it, by the set's name."""
-    folder = Path(__file__).parents[1] / "configs"
-    names = sorted(path.stem.removeprefix("prepare_") for path in folder.glob("prepare_*.py"))
-    found = {name: getattr(importlib.import_module(f"configs.prepare_{name}"), "ABOUT", None) for name in names}
+    found = {name: getattr(config(name), "ABOUT", None) for name in names()}
     return {name: about for name, about in found.items() if about}
 
 
@@ -83,12 +93,12 @@ def describe(name: str, about: "About") -> str:
     )
 
 
-def check(name: str, about: "About", folder: str, at_most: int) -> str:
+def check(name: str, about: "About | None", folder: str, at_most: int) -> str:
     from tqdm import tqdm
 
     from ecgjax.data import download
 
-    dataset = importlib.import_module(f"configs.prepare_{name}").get_config().dataset
+    dataset = config(name).get_config().dataset
     dataset.root = folder
     progress = functools.partial(tqdm, unit=" recordings", leave=False, disable=None)  # on a terminal alone
     return download.told(download.look(dataset.make(), at_most, progress), about)

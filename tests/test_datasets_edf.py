@@ -186,7 +186,7 @@ def test_eegmat_finds_its_table_where_a_download_puts_it(tmp_path):
 def test_a_table_without_its_columns_is_refused(tmp_path, names):
     corpus = corpus_of_eegmat.write(tmp_path)
     (tmp_path / "subject-info.csv").write_bytes(f"{names},\xe9\nSubject00,1,x\n".encode("latin-1"))
-    with pytest.raises(DataError, match='subject-info.csv: no column. It must have a column "'):
+    with pytest.raises(DataError, match="subject-info.csv: no column. None of its first rows names columns for subj"):
         eegmat.Config(**corpus.config).make().load("Subject00_1")
 
 

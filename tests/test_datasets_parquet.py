@@ -132,7 +132,7 @@ def test_tables_that_are_refused(pa, path, monkeypatch):
     assert reason_of(path, rate_hz=100.0) == "no ecg channel"
     write(pa, path)("ECG", ECG)
     assert reason_of(path) == "no sampling rate"
-    monkeypatch.setattr(base_parquet, "_MAX_ROWS", 199)
+    monkeypatch.setattr(base_parquet, "MAX_ROWS", 199)
     assert reason_of(path, rate_hz=100.0) == "too long"
     made = csv.Config(root=str(path.parent), rate_hz=100.0).make()
     path.unlink()

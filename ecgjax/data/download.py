@@ -68,8 +68,8 @@ def _add(found: Found, dataset: Dataset, key: str) -> None:
         found.labels.setdefault(label.name, collections.Counter())[value] += 1
 
 
-def told(found: Found, about: About) -> str:
-    """A few lines for people: what is there, then what is not."""
+def told(found: Found, about: About | None) -> str:
+    """A few lines for people: what is there, then what is not, where somebody has said what there should be."""
     share = "all" if found.read + sum(map(len, found.unusable.values())) == found.listed else "a part"
     usable = f"{found.read} usable, of {len(found.people)} people"
     lines = [f"{found.listed} recordings listed, {share} of them opened; {usable}"]
@@ -81,12 +81,18 @@ def told(found: Found, about: About) -> str:
     for reason, each in sorted(found.unusable.items()):
         lines.append(f"  cannot be used, {reason}: {len(each)}")
         lines += [f"    {line}" for line in each[:5]] + ["    ..."] * (len(each) > 5)
-    lacking = [
-        _lack("people", sorted(set(about.subjects) - found.people) if share == "all" else []),
+    return "\n".join(lines + (_lacking(found, about, share == "all") if about else []))
+
+
+def _lacking(found: Found, about: About, all_opened: bool) -> list[str]:
+    lines = [
+        _lack("people", sorted(set(about.subjects) - found.people) if all_opened else []),
         _lack("signals", [m for m in about.modalities if not found.hours[m]]),
         _lack("labels", [name for name in about.labels if name not in found.labels]),
     ]
-    return "\n".join(lines + [line for line in lacking if line])
+    if all_opened and not about.subjects and len(found.people) < about.people:  # who they are is not known
+        lines.append(f"  missing people: {about.people - len(found.people)} of {about.people}")
+    return [line for line in lines if line]
 
 
 def _lack(what: str, names: Sequence[str]) -> str:

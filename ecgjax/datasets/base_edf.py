@@ -6,6 +6,7 @@ checks before it, the samples (edfio would read a whole BDF file at once) and th
 """
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -105,6 +106,8 @@ class _Layout:
         stamps = [label == _ANNOTATIONS[self.sample_bytes] for label in labels]
         self.places = [place for place, is_stamp in zip(slices, stamps, strict=True) if not is_stamp]
         self.stamps = slices[stamps.index(True)] if True in stamps else None
+        if self.places and not 0 < self.record_s < math.inf:
+            raise DataError(path, "no sampling rate", f"Its records are said to take {self.record_s:g} s.")
         self.num_records = self._num_records(self._number(head[236:244], "number of records", int), size)
 
     def _number(self, field: bytes, what: str, kind: type):

@@ -6,6 +6,7 @@ Each file has the start (Unix seconds) in its first row, the rate in its second,
 and `IBI.csv` are derived from BVP.csv, and not read.
 """
 
+import codecs
 import dataclasses
 import datetime
 import functools
@@ -42,8 +43,8 @@ _TAGS = re.compile(r"tags(_.*)?\.csv")  # as in tags.csv, and tags_S05.csv of St
 _EARLIEST = 1e9  # 2001: a lower start is a sample, or a rate
 _LONGEST_S = 7 * 86400.0  # the battery lasts two days
 _EARLY_S = 10.0  # ours; up to 5 s were seen between the ends of intact files
-# Of an archive. A session of two days has 300 MB, in a dozen files, and packs to a fifth (ours).
-_MAX_BYTES, _MAX_FILES = 1 << 30, 1000
+_MAX_FILE_BYTES = 1 << 27  # ours; two days of BVP, which is the largest, have 75 MB
+_MAX_BYTES, _MAX_FILES = 1 << 30, 1000  # of an archive, ours: a dozen files of that size
 _REFETCH = "Fetch it again."
 
 
@@ -156,15 +157,15 @@ class _Table:
 
     def __init__(self, path: Path, content: bytes, modality: str):
         self.path, self.kind, self.events = path, _KINDS[modality], []
-        text = content.decode("utf-8-sig", "replace")
-        if not text.strip():
+        content = content.removeprefix(codecs.BOM_UTF8)
+        self.ends_with_newline = content.endswith(b"\n")
+        lines = content.rstrip().split(b"\n", 2)
+        if not content.strip():
             raise DataError(path, "empty file", _REFETCH)
-        self.ends_with_newline = text.endswith("\n")
-        lines = text.rstrip().split("\n", 2)
         self.start = self._head(lines[0], "start in Unix seconds, its first row,", "unreadable header")
         if not _EARLIEST <= self.start < 10 * _EARLIEST:
             raise DataError(path, "unreadable header", f"Its first row is no start in Unix seconds: {self.start:g}.")
-        self.rate_hz = self._head(lines[1] if len(lines) > 1 else "", "rate in Hz, its second row,", "wrong rate")
+        self.rate_hz = self._head(lines[1] if len(lines) > 1 else b"", "rate in Hz, its second row,", "wrong rate")
         if not 0 < self.rate_hz < math.inf:
             raise DataError(path, "wrong rate", f"Its second row says {self.rate_hz:g} Hz.")
         if self.rate_hz != self.kind.rate_hz:
@@ -178,12 +179,12 @@ class _Table:
             self.events.append("e4_eda_begins_with_zero")
 
     def signal(self, start_s: float) -> Signal:
-        samples_TC = (self.samples_TC * self.kind.scale).astype(np.float32)
+        samples_TC = self.samples_TC.astype(np.float32) * np.float32(self.kind.scale)
         return Signal(samples_TC, self.rate_hz, self.kind.unit, self.kind.channels, start_s)
 
-    def _head(self, line: str, what: str, reason: str) -> float:
+    def _head(self, row: bytes, what: str, reason: str) -> float:
         """The number that a row of the header says once a column."""
-        columns = len(self.kind.channels)
+        columns, line = len(self.kind.channels), row[:1000].decode("ascii", "replace")
         try:
             values = {float(cell) for cell in line.split(",")}
         except ValueError as error:
@@ -193,13 +194,13 @@ class _Table:
             raise DataError(self.path, reason, remedy)
         return values.pop()
 
-    def _samples(self, text: str) -> np.ndarray:
-        columns, num_rows = len(self.kind.channels), text.count("\n") + 1
-        last = text[text.rfind("\n") + 1 :]
+    def _samples(self, rows: bytes) -> np.ndarray:
+        columns, num_rows = len(self.kind.channels), rows.count(b"\n") + 1
+        last = rows[rows.rfind(b"\n") + 1 :].decode("ascii", "replace")
         if last.count(",") + 1 < columns or not _is_numbers(last):
             raise DataError(self.path, "truncated", f"Its last row is {last[:40]!r}. {_REFETCH}")
         try:
-            samples_TC = np.loadtxt(io.StringIO(text), delimiter=",", comments=None, ndmin=2)
+            samples_TC = np.loadtxt(io.BytesIO(rows), delimiter=",", comments=None, ndmin=2)
         except ValueError as error:
             raise DataError(self.path, "not a number", f"Below its header: {error}.") from error
         if samples_TC.shape != (num_rows, columns):
@@ -228,7 +229,12 @@ def _tags(content: bytes, events: list[str]) -> list[float]:
 
 def _folder(path: Path) -> dict[str, Callable[[], bytes]]:
     """Readers of the files, by their names in lower case."""
-    return {file.name.lower(): file.read_bytes for file in sorted(path.iterdir()) if file.is_file()}
+    return {file.name.lower(): functools.partial(_read, file) for file in sorted(path.iterdir()) if file.is_file()}
+
+
+def _read(file: Path) -> bytes:
+    base_files.check_size(file, _MAX_FILE_BYTES)
+    return file.read_bytes()
 
 
 def _archive(path: Path) -> dict[str, Callable[[], bytes]]:
@@ -239,5 +245,5 @@ def _archive(path: Path) -> dict[str, Callable[[], bytes]]:
         if name.lower() in members:
             remedy = f"It holds more than one {name}. Unpack it: a folder a session."
             raise DataError(path, "several sessions in one archive", remedy)
-        members[name.lower()] = functools.partial(base_zip.unpack, path, info)
+        members[name.lower()] = functools.partial(base_zip.unpack, path, info, _MAX_FILE_BYTES)
     return members

@@ -41,9 +41,12 @@ def list_records(root: str, wanted: str = "") -> tuple[str, ...]:
     path = base_files.existing_root(root)
     if not path.is_dir():
         raise UserError(f"{path}: not a WFDB record: there is no header {path.stem}.hea beside it.")
-    listed = _listed(path, "") if (path / "RECORDS").is_file() else _found(path)
-    if not listed:
+    has_list = (path / "RECORDS").is_file()
+    listed = _listed(path, "") if has_list else _found(path)
+    if not listed and has_list:
         raise UserError(f"{path / 'RECORDS'}: names no record. Delete it to take every header in the folder.")
+    if not listed:
+        raise UserError(f"{path}: holds no WFDB header (*.hea). Check --config.dataset.root.")
     if wanted:
         pattern = regex(wanted, "--config.dataset.records")
         listed = [record for record in listed if pattern.search(record)]
@@ -61,23 +64,28 @@ def _listed(root: Path, folder: str) -> list[str]:
             continue
         if not base_files.is_inside(entry.rstrip("/")):
             raise UserError(f"{path}: {line.strip()!r} leads out of the folder.")
-        nested = entry.endswith("/") and (root / entry / "RECORDS").is_file()
-        names += _listed(root, entry) if nested else [entry.rstrip("/")]
+        if entry.endswith("/") and (root / entry / "RECORDS").is_file():
+            names += _listed(root, entry)
+        elif entry.endswith("/") and (root / entry).is_dir():
+            names += [entry + name for name in _found(root / entry)] or [entry.rstrip("/")]
+        else:
+            names.append(entry.rstrip("/"))
     return names
 
 
 def _found(root: Path) -> list[str]:
-    records = [below + name for below, files in base_files.walk(root) for name in _records_of(root / below, files)]
-    if not records:
-        raise UserError(f"{root}: holds no WFDB header (*.hea). Check --config.dataset.root.")
-    return records
+    return [below + name for below, files in base_files.walk(root) for name in _records_of(root / below, files)]
 
 
 def _records_of(folder: Path, files: list[str]) -> set[str]:
-    """Records of one folder by its headers and signal files."""
+    """Records of one folder by its headers and signal files.
+
+    A header is opened only where it may tell of others: a record of segments has no signal file of its own name.
+    """
     headers = {name[:-4] for name in files if name[-4:].lower() == ".hea"}
-    lone = {name for name in files if name[-4:].lower() in (".dat", ".mat") and name[:-4] not in headers}
-    if not headers or (len(headers) == 1 and not lone):  # no need to open it: a record's segments lie beside it
+    signals_beside = {name for name in files if name[-4:].lower() in (".dat", ".mat")}
+    lone = {name for name in signals_beside if name[:-4] not in headers}
+    if not lone and (len(headers) <= 1 or headers <= {name[:-4] for name in signals_beside}):
         return headers
     named = [_named_in(folder / f"{header}.hea") for header in headers]
     segments = {name for names, are_segments in named if are_segments for name in names}

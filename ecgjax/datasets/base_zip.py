@@ -35,8 +35,10 @@ def members(path: Path, max_bytes: int, max_files: int) -> tuple[zipfile.ZipInfo
     return tuple(info for info in infos if not (info.is_dir() or _is_hidden(info)))
 
 
-def unpack(path: Path, info: zipfile.ZipInfo) -> bytes:
-    """Content of a member. Raises DataError where it is damaged or encrypted."""
+def unpack(path: Path, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
+    """Content of a member. Raises DataError where it is damaged, encrypted, or larger."""
+    if info.file_size > max_bytes:
+        raise DataError(path / info.filename, "too large", f"It unpacks to {info.file_size} bytes, over {max_bytes}.")
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(info)

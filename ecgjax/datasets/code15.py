@@ -9,7 +9,6 @@ The scale is in doubt: one source takes the values for mV, another for units of 
 """
 
 import dataclasses
-import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -111,8 +110,7 @@ class Code15:
         table = base_files.nearest(self.config.root, file, "exams.csv")
         if table is None:
             raise DataError(file, "no exams.csv", "It says whose the exams are; put it beside the parts.")
-        base_files.check_size(table, _MAX_TABLE_BYTES)
-        return _read_exams(table, table.stat().st_mtime_ns, table.stat().st_size)
+        return _read_exams(table)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,10 +216,11 @@ class _Exams:
         return str(self.patients[i]), self.diagnoses_ND[i], ["code15_other_trace_file"] * (self.files[i] != file)
 
 
-@functools.lru_cache(maxsize=1)
-def _read_exams(path: Path, mtime_ns: int, size: int) -> _Exams:
+@base_files.keep_last
+def _read_exams(path: Path) -> _Exams:
     import pandas as pd
 
+    base_files.check_size(path, _MAX_TABLE_BYTES)
     columns = ["exam_id", "patient_id", "trace_file", *_DIAGNOSES]
     try:
         table = pd.read_csv(path, usecols=columns, dtype=str, encoding_errors="replace", keep_default_na=False)

@@ -17,13 +17,19 @@ from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
 
-_RATE = re.compile(r"(?:sampl\w*.?(?:rate|freq\w*)|\bfs\b|\brate\b)[^=:]*[=:]+\s*\[?([\d.]+)", re.IGNORECASE)
+_RATE = re.compile(  # no part of "1,000" or "1.2.3", which would be another rate
+    r"(?:sampl\w*.?(?:rate|freq\w*)|\bfs\b|\brate\b)[^=:]*[=:]+\s*\[?(\d+(?:\.\d*)?(?:e\+?\d)?)(?![\d.e]|,\d{3})",
+    re.IGNORECASE,
+)
 _LABELS = re.compile(r"(?:labels?|columns?|channels?)\s*[=:]+\s*(.+)", re.IGNORECASE)
 _UNIT = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]\s*$")
 _TIME = re.compile(r"(elapsed.?|rel\w*.?)?(time|t|timestamps?|time.?stamps?|seconds|datetime|date)", re.IGNORECASE)
-_SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
+_SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3, "us": 1e-6}
+_SECONDS |= {"microseconds": 1e-6, "ns": 1e-9, "nanoseconds": 1e-9, "min": 60.0, "minutes": 60.0, "h": 3600.0}
+_UNIX = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # from there on, what is counted since 1970 cannot be seconds
 _TOLERANCE = 0.01  # between a stated rate and that of the time stamps, ours
 _MAX_SAMPLES = 2**27  # 12 days at 128 Hz
+_MAX_LINE = 2**20
 
 
 @dataclasses.dataclass
@@ -107,7 +113,9 @@ def _read_layout(path: Path) -> _Layout:
         raise DataError(path, "missing file", "Check the folder.")
     comments, first, second, num_lines = [], "", "", 0
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for line in file:
+        for line in iter(lambda: file.readline(_MAX_LINE), ""):
+            if len(line) == _MAX_LINE:
+                raise DataError(path, "unreadable table", f"Line {num_lines + 1} has {_MAX_LINE} characters or more.")
             if line.startswith("#"):
                 comments.append(line[1:].strip())
             elif line.strip() and not first:
@@ -180,14 +188,14 @@ def _read_columns(path: Path, layout: _Layout, wanted: list[int], time: int | No
     """Columns by number: float64, or of strings where they hold dates."""
     import pandas as pd
 
-    table = base_parquet.read_columns(path, wanted) if _is_parquet(path) else _read_text(path, layout, wanted)
+    table = base_parquet.read_columns(path, wanted, time) if _is_parquet(path) else _read_text(path, layout, wanted)
     columns = {}
     for i in wanted:
         column = table[i]
         if i != time and not pd.api.types.is_numeric_dtype(column):
             number = pd.to_numeric(column, errors="coerce")
             for row in np.flatnonzero(number.isna() & column.notna())[:1]:
-                remedy = f"Column {layout.columns[i][0]!r} holds {column.iloc[row]!r} in row {row + 1} of the data."
+                remedy = f"Column {layout.columns[i][0]!r} holds {str(column.iloc[row])[:40]!r} in row {row + 1}."
                 raise DataError(path, "not a number", remedy)
             column = number
         columns[i] = column.to_numpy()
@@ -199,13 +207,16 @@ def _read_text(path: Path, layout: _Layout, wanted: list[int]):
 
     _check_last_line(path, layout)
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, sep=layout.delimiter, decimal=layout.decimal, header=None, names=range(len(layout.columns)),
             usecols=wanted, skiprows=layout.num_skipped, comment="#", encoding="utf-8-sig", encoding_errors="replace",
-            skipinitialspace=True, low_memory=False, index_col=False,
+            skipinitialspace=True, low_memory=False, index_col=False, nrows=base_parquet.MAX_ROWS + 1,
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(path, "unreadable table", f"{error}.") from error
+    if len(table) > base_parquet.MAX_ROWS:
+        raise DataError(path, "too long", f"It has more than {base_parquet.MAX_ROWS} rows. Write it in several files.")
+    return table
 
 
 def _check_last_line(path: Path, layout: _Layout) -> None:
@@ -229,8 +240,9 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
             remedy = "Neither a column of times nor a '#' line tells it. Give it with --config.dataset.rate_hz."
             raise DataError(path, "no sampling rate", remedy)
         return stated_hz, None, []
+    unit = unit if unit.casefold() in _SECONDS else ""  # of "time (UTC)" there is none
     steps_s = np.diff(_seconds(path, times, unit))
-    if len(steps_s) == 0 or not (steps_s > 0).all():
+    if len(steps_s) == 0 or not ((steps_s > 0) & np.isfinite(steps_s)).all():
         raise DataError(path, "time stamps", "They are missing somewhere, repeat, or go back.")
     gap = steps_s > 1.6 * np.median(steps_s)  # rounded stamps vary; a missing sample doubles the step
     measured_hz = float(1 / steps_s[~gap].mean())
@@ -257,10 +269,14 @@ def _roundest(rate_hz: float, num_samples: int) -> float:
 
 def _seconds(path: Path, times: np.ndarray, unit: str) -> np.ndarray:
     if np.issubdtype(times.dtype, np.number):
-        return times.astype(np.float64) * _SECONDS.get(unit.casefold(), 1.0)
+        since_1970 = next((scale for least, scale in _UNIX if times[0] >= least), 1.0)
+        return times.astype(np.float64) * (_SECONDS[unit.casefold()] if unit else since_1970)
+    import pandas as pd
+
     try:
-        return times.astype("datetime64[ns]").astype(np.int64) * 1e-9
-    except (ValueError, TypeError) as error:
+        dates = pd.to_datetime(times, format="ISO8601", utc=True)  # of any time zone: only steps count
+        return dates.to_numpy("datetime64[ns]").astype(np.int64) * 1e-9
+    except (ValueError, TypeError, OverflowError) as error:
         remedy = "The column of times holds neither numbers nor ISO 8601 dates."
         raise DataError(path, "time stamps", remedy) from error
 

@@ -16,7 +16,6 @@ What lies about these files, and is mended or counted:
 - Who drove is not told. A drive counts as a person here, although some drove more than once.
 """
 
-import csv
 import dataclasses
 import re
 import warnings
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_rates, base_wfdb
+from ecgjax.datasets import base_files, base_rates, base_tables, base_wfdb
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
@@ -192,12 +191,7 @@ def _open_table(path: Path, file: str) -> _Drive:
 
 def _read_parts(table: Path) -> dict[str, list[tuple[str, float]]]:
     """(condition, minutes) of the parts of each drive, by its number; those that were not recorded are left out."""
-    base_files.check_size(table, _MAX_TABLE_BYTES)
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        try:
-            names, *rows = list(csv.reader(file)) or [[]]
-        except csv.Error as error:
-            raise DataError(table, "unreadable table", f"{error}. Fetch it again.") from error
+    names, *rows = list(base_tables.read_rows(table)) or [()]
     conditions = [next((c for c in _CONDITIONS if c in name.casefold()), "") for name in names]
     parts: dict[str, list[tuple[str, float]]] = {}
     for row in filter(None, rows):

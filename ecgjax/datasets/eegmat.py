@@ -7,11 +7,10 @@ Rest always comes first and is longer, and a recording ends in some two seconds 
 give the label away: leave the quality gate on, and cut windows of one length.
 """
 
-import csv
 import dataclasses
 import re
 
-from ecgjax.datasets import base_edf, base_files
+from ecgjax.datasets import base_edf, base_files, base_tables
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec, Recording
@@ -79,9 +78,5 @@ class Eegmat:
         table = base_files.nearest(self.config.root, file, "subject-info.csv")
         if table is None:
             return {}
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
-            rows = [{k.strip(): v for k, v in row.items() if k} for row in csv.DictReader(opened)]
-        for column in ("Subject", "Count quality"):
-            if not rows or column not in rows[0]:
-                raise DataError(table, "no column", f'It must have a column "{column}".')
-        return {row["Subject"]: float(row["Count quality"]) for row in rows if row["Count quality"] in ("0", "1")}
+        rows = base_tables.read_records(table, {"subject": "Subject", "good": "Countquality"}, ("subject", "good"))
+        return {str(row["subject"]): float(row["good"]) for row in rows if row["good"] in ("0", "1")}

@@ -13,7 +13,6 @@ person whose file has 99.5 % overlap would have 200 times the weight.
 
 import dataclasses
 import enum
-import functools
 import re
 import struct
 import sys
@@ -31,6 +30,7 @@ from ecgjax.signals.recording import LabelSpec, Recording, Signal
 _NUMBERS, _TEXTS = ("segs", "fs", "hop"), ("channel_names", "units", "subject", "scenario")
 _MAX_BYTES = 2**28  # of an array, unpacked: six days of three channels at 4 Hz in windows that overlap by 99 %
 _MAX_HEAD_BYTES, _MAX_TEXT_BYTES, _MAX_FILE_BYTES, _MAX_HZ = 2**12, 2**20, 2**30, 1e6
+_MAX_WINDOWS = 2**20  # ours: of six days, one each half second
 _BLOCK = 256  # windows that one process takes in a row
 _MIN_JOINED = 0.5  # ours: if fewer windows than that go on with the one before, there is no stretch
 _HEADER = re.compile(  # of the format .npy, as NumPy writes it for arrays of numbers and texts
@@ -175,15 +175,9 @@ def _find_hop(segs_NTC: np.ndarray) -> int:
     return int(votes.argmax())
 
 
+@base_files.keep_last
 def _read(path: Path) -> _Held:
-    if not path.is_file():
-        raise DataError(path, "missing file", "Check the folder.")
     base_files.check_size(path, _MAX_FILE_BYTES)
-    return _read_once(path, path.stat().st_mtime_ns, path.stat().st_size)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_once(path: Path, mtime_ns: int, size: int) -> _Held:
     try:
         with zipfile.ZipFile(path) as archive:
             there = [name for name in (*_NUMBERS, *_TEXTS) if f"{name}.npy" in archive.namelist()]
@@ -227,7 +221,9 @@ def _num_windows(path: Path) -> int:
             shape = _head(path, stream)[1]
     except (*_FAULTS, KeyError) as error:
         raise DataError(path, _reason(path), f"{error}. {_REMEDY}") from error
-    return min(shape[0], _MAX_BYTES) if len(shape) == 3 else 0
+    if len(shape) == 3 and shape[0] > _MAX_WINDOWS:  # each would be a key
+        raise DataError(path, "other layout", f"It states {shape[0]} windows. Write it in several files.")
+    return shape[0] if len(shape) == 3 else 0
 
 
 def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:

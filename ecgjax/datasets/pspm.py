@@ -169,9 +169,7 @@ def _unpacked(path: Path, member: str) -> bytes:
     info = next((info for info in infos if info.filename == member), None)
     if info is None:
         raise DataError(path / member, "missing file", "The archive has it no more.")
-    if info.file_size > _MAX_MEMBER:
-        raise DataError(path / member, "too large", f"It unpacks to {info.file_size} bytes; unpack the archive.")
-    return base_zip.unpack(path, info)
+    return base_zip.unpack(path, info, _MAX_MEMBER)
 
 
 def _read_channels(path: Path, content: bytes | None) -> tuple[list[_Channel], list[str]]:

@@ -11,7 +11,6 @@ import ast
 import csv
 import dataclasses
 import datetime
-import functools
 import warnings
 from pathlib import Path
 
@@ -59,6 +58,7 @@ class PtbXl:
         require(config.rate_hz in _FILES, "--config.dataset.rate_hz", config.rate_hz, "500 or 100")
         self.config = config
         self.label_specs = dict(_LABEL_SPECS)
+        self._found: Path | None = None
 
     def keys(self) -> tuple[str, ...]:
         return tuple(sorted(_rows(self._table())))
@@ -78,7 +78,8 @@ class PtbXl:
             raise DataError(header.path, "no ecg channel", f"Its channels are {', '.join(header.names)}.")
         signal = base_wfdb.read_signal(header, picked)
         labels, events = _diagnoses(row["scp_codes"], table.with_name(_STATEMENTS), signal.duration_s)
-        folder = header.path.parent.relative_to(base_files.existing_root(self.config.root))
+        root = base_files.existing_root(self.config.root)
+        folder = header.path.parent.relative_to(root if root.is_dir() else root.parent)
         return Recording(
             key=key,
             subject=row["patient_id"],
@@ -90,21 +91,19 @@ class PtbXl:
         )
 
     def _table(self) -> Path:
-        root = base_files.existing_root(self.config.root)
-        beside = root / _TABLE  # without looking through 87,000 files
-        listed = () if beside.is_file() else base_files.list_files(self.config.root, _TABLE, _TABLE)
-        return base_files.locate(self.config.root, listed[0]) if listed else beside
+        """The table, which is looked for once, and not among 87,000 files for each of 21,799 records."""
+        beside = base_files.existing_root(self.config.root) / _TABLE
+        if beside.is_file():
+            return beside
+        if self._found is None or not self._found.is_file():
+            listed = base_files.list_files(self.config.root, _TABLE, _TABLE)
+            self._found = base_files.locate(self.config.root, listed[0])
+        return self._found
 
 
+@base_files.keep_last
 def _rows(table: Path) -> dict[str, dict[str, str]]:
     """What the table says of each record, by key."""
-    base_files.check_size(table, _MAX_TABLE_BYTES)
-    stat = table.stat()
-    return _read_rows(table, stat.st_mtime_ns, stat.st_size)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_rows(table: Path, mtime_ns: int, size: int) -> dict[str, dict[str, str]]:
     rows = {}
     for number, row in enumerate(_read_csv(table, _COLUMNS), start=1):
         said = {column: row[column] for column in _COLUMNS}
@@ -119,8 +118,8 @@ def _read_rows(table: Path, mtime_ns: int, size: int) -> dict[str, dict[str, str
     return rows
 
 
-@functools.lru_cache(maxsize=1)
-def _read_superclasses(statements: Path, mtime_ns: int, size: int) -> dict[str, str]:
+@base_files.keep_last
+def _superclasses(statements: Path) -> dict[str, str]:
     """Superclass of each diagnostic code."""
     rows = _read_csv(statements, ("", "diagnostic", "diagnostic_class"))
     return {row[""]: row["diagnostic_class"] for row in rows if row["diagnostic"] in ("1", "1.0")}
@@ -128,6 +127,7 @@ def _read_superclasses(statements: Path, mtime_ns: int, size: int) -> dict[str, 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """Rows of a table with such columns; a cell that is not there is empty."""
+    base_files.check_size(path, _MAX_TABLE_BYTES)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             rows = csv.DictReader(file, restval="")
@@ -157,9 +157,7 @@ def _diagnoses(codes: str, statements: Path, duration_s: float) -> tuple[tuple[L
     """Labels of a whole record, and what is odd about them."""
     if not statements.is_file():
         return (), ("ptbxl_without_statements",)
-    base_files.check_size(statements, _MAX_TABLE_BYTES)
-    superclasses = _read_superclasses(statements, statements.stat().st_mtime_ns, statements.stat().st_size)
-    told = _parse_codes(codes)
+    superclasses, told = _superclasses(statements), _parse_codes(codes)
     if told is None:
         return (), ("ptbxl_scp_codes_unreadable",)
     found = {superclasses[code] for code in told if code in superclasses} & set(_SUPERCLASSES)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_empatica
+from ecgjax.datasets import base_empatica, base_files
 from ecgjax.datasets.base_empatica import Session
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec, Recording
@@ -27,6 +27,7 @@ _LABEL_SPECS = {
     "stress": LabelSpec(classes=("calm", "stress")),
     "task": LabelSpec(classes=("rest", *_TASKS)),
 }
+_MAX_TABLE_BYTES = 2**26  # the table has 3 MB
 _HALF_DAY_S = 12 * 3600.0
 _NEAR_S = 5.0  # ours: a tag confirms a border
 
@@ -89,6 +90,7 @@ def _read_seconds(table: Path, participant: int) -> np.ndarray:
 
     if not table.is_file():
         return np.zeros((0, 2))
+    base_files.check_size(table, _MAX_TABLE_BYTES)
     try:
         rows = pd.read_csv(table, usecols=_COLUMNS)
     except ValueError as error:
