@@ -7,7 +7,9 @@
 `WFDBRecords/01/010/JS00001.hea` and `.mat`, a MATLAB 4 file that is read as WFDB's format 16 after its first 24 bytes.
 A record is a person: JS00001 to JS10646 are Chapman's, the others Ningbo's. Lead II, unless
 --config.dataset.channels.ecg names others. Some 68 records have missing samples, which the gate drops. A few have no
-header, and count as "missing header". Diagnoses (SNOMED codes in the headers' comments) are not used.
+header, and count as "missing header"; those of JS01052 and JS23074 lack the end of their first line, and count as
+"unreadable header". Some records are copies of others by one source: same_signal_as_another_subject counts them.
+Diagnoses (SNOMED codes in the headers' comments) are not used.
 """
 
 from ecgjax.data.prepare import Preparation

@@ -1,12 +1,13 @@
-"""Icentia11k as pre-training corpus: single-lead ECG at 250 Hz of 11,000 people, two weeks each, 541,794 segments.
+"""Icentia11k as pre-training corpus: single-lead ECG at 250 Hz of 11,000 people, 541,794 segments of 70 minutes.
 
     wget -r -N -c -np https://physionet.org/files/icentia11k-continuous-ecg/1.0/    # CC-BY-NC-SA 4.0
     python -m launch.prepare --config=configs/prepare_icentia11k.py --config.dataset.root=DIR --store=DIR
     python -m launch.prepare --config=configs/prepare_icentia11k.py --config.dataset.records="_s0[0-4]$" ...    # a part
 
-Segments of 70 minutes, `p00/p00000/p00000_s00`, with or without the folder of a thousand people: the person and the
-session are read from the name. The original release is gzipped pickle, and is not read. Annotations of beats and
-rhythm (.atr), which some segments lack, are not used.
+Each wore the device for up to two weeks, of which there are 49 segments on average, two days and nine hours. They are
+`p00/p00000/p00000_s00`, with or without the folder of a thousand people: the person and the session are read from the
+name. The original release is gzipped pickle, and is not read. Annotations of beats and rhythm (.atr), which some
+segments lack, are not used. No header is opened for the list of records: it takes as long as listing the folders.
 """
 
 from ecgjax.data.prepare import Preparation

@@ -143,6 +143,55 @@ def test_units_of_several_columns_go_to_one(path):
 
 
 @pytest.mark.parametrize(
+    "text, rate_hz",
+    [
+        ("Sampling Rate (Hz):= 1000.", 1000), ("fs = 250.5 Hz", 250.5), ("sampling frequency: 1e3", 1000),
+        ('{"sampling rate": 500, "resolution": [12]}', 500), ("rate=[128]", 128),
+        ("Sampling rate: 1,000 Hz", 0), ("rate: 1.2.3", 0), ("rate = ...", 0), ("fs = 1e999", 0), ("fs = 0", 0),
+    ],
+)  # fmt: skip
+def test_rates_that_a_comment_states_or_only_seems_to(path, text, rate_hz):
+    """A thousand that is written "1,000" is not one."""
+    if rate_hz:
+        assert load(path, f"# {text}\n" + rows(ECG)).signals["ecg"].rate_hz == rate_hz
+    else:
+        assert refused(path, f"# {text}\n" + rows(ECG)) == "no sampling rate"
+
+
+@pytest.mark.parametrize("zone", ["Z", "+02:00", "+0530"])
+def test_dates_may_have_a_time_zone(path, zone):
+    stamps = np.datetime64("2024-05-01T10:00:00.000") + np.arange(200) * 4
+    assert load(path, "datetime,ECG\n" + rows([f"{s}{zone}" for s in stamps], ECG)).signals["ecg"].rate_hz == 250
+
+
+@pytest.mark.parametrize("scale", [1, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("name", ["timestamp", "time (UTC)"])
+def test_seconds_since_1970_or_their_thousandths(path, name, scale):
+    stamps = [f"{(1714557600 + i / 250) * scale:.{3 if scale == 1 else 0}f}" for i in range(200)]
+    assert load(path, f"{name},ECG\n" + rows(stamps, ECG)).signals["ecg"].rate_hz == 250
+
+
+@pytest.mark.parametrize("unit, scale", [("msec", 1e3), ("Milliseconds", 1e3), ("minutes", 1 / 60), ("h", 1 / 3600)])
+def test_units_of_time(path, unit, scale):
+    text = f"time ({unit}),ECG\n" + rows(times(250, scale=scale, digits=12), ECG)
+    assert load(path, text).signals["ecg"].rate_hz == 250
+
+
+def test_a_line_and_a_table_without_end_are_refused(path, monkeypatch):
+    monkeypatch.setattr(csv, "_MAX_LINE", 100)
+    assert refused(path, "n,ecg\n" + "1" * 100 + ",2\n", rate_hz=250.0) == "unreadable table"
+    monkeypatch.setattr(csv.base_parquet, "MAX_ROWS", 199)
+    assert refused(path, "ecg\n" + rows(ECG), rate_hz=250.0) == "too long"
+    assert len(load(path, "ecg\n" + rows(ECG[:199]), rate_hz=250.0).signals["ecg"].samples_TC) == 199
+
+
+def test_a_cell_that_is_no_number_is_told_in_part(path):
+    with pytest.raises(DataError, match="'x{40}' in row 2") as caught:
+        load(path, "n,ecg\n1,2\n2," + "x" * 999 + "\n", rate_hz=250.0)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
     "text, reason",
     [
         ("", "empty file"), ("\n\n", "empty file"), ("# Sampling Rate := 5\n", "no samples"), ("n,ecg\n", "no samples"),
@@ -150,6 +199,7 @@ def test_units_of_several_columns_go_to_one(path):
         ("n,ecg\n1,2,3\n4,5,6\n", "unreadable table"), ("time,ecg\n1,2\n1,2\n", "time stamps"),
         ("time,ecg\n2,2\n1,2\n", "time stamps"), ("time,ecg\n1,2\n,2\n", "time stamps"),
         ("time,ecg\nnoon,2\nafter,2\n", "time stamps"), ("time,ecg\n0,2\n1,2\n2,2\n9e9,3\n", "too long"),
+        ("time,ecg\n0,2\n1,2\ninf,2\n", "time stamps"),
     ],
 )  # fmt: skip
 def test_tables_that_are_refused(path, text, reason):

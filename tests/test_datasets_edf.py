@@ -118,6 +118,15 @@ def test_headers_that_lie_about_the_number_of_records(tmp_path, promised, extra,
         assert recording.signals["ecg"].samples_TC.shape == (400, 1)
 
 
+@pytest.mark.parametrize("record_s", ["0", "-1", "nan", "inf"])
+def test_records_that_take_no_time_are_refused(tmp_path, record_s):
+    path = tmp_path / "a.edf"
+    write_edf(path, [channel()])
+    content = path.read_bytes()
+    path.write_bytes(content[:244] + record_s.ljust(8).encode() + content[252:])
+    assert refused(path) == "no sampling rate"
+
+
 @pytest.mark.parametrize("size, reason", [(0, "empty file"), (100, "unreadable header"), (300, "truncated"),
                                           (512, "truncated"), (1000, "truncated")])  # fmt: skip
 def test_truncated_files(tmp_path, size, reason):
@@ -187,6 +196,13 @@ def test_a_table_without_its_columns_is_refused(tmp_path, names):
     corpus = corpus_of_eegmat.write(tmp_path)
     (tmp_path / "subject-info.csv").write_bytes(f"{names},\xe9\nSubject00,1,x\n".encode("latin-1"))
     with pytest.raises(DataError, match="subject-info.csv: no column. None of its first rows names columns for subj"):
+        eegmat.Config(**corpus.config).make().load("Subject00_1")
+
+
+def test_a_table_with_a_quote_that_never_ends_is_named(tmp_path):
+    corpus = corpus_of_eegmat.write(tmp_path)
+    (tmp_path / "subject-info.csv").write_text('Subject,Count quality\nSubject00,"' + "x" * 200_000)
+    with pytest.raises(DataError, match="subject-info.csv: unreadable table. field larger"):
         eegmat.Config(**corpus.config).make().load("Subject00_1")
 
 

@@ -218,6 +218,18 @@ def test_archives_with_links_or_too_much_are_refused(tmp_path, monkeypatch):
     assert refused(tmp_path, "s.zip") == "unsafe archive"
 
 
+def test_a_file_that_would_take_much_memory_is_refused_unread(tmp_path, monkeypatch):
+    write_e4(tmp_path / "in" / "s", START, 20.0)
+    write_zip(tmp_path / "in" / "t.zip", tmp_path / "in" / "s")
+    limit = (tmp_path / "in" / "s" / "BVP.csv").stat().st_size - 1
+    monkeypatch.setattr(base_empatica, "_MAX_FILE_BYTES", limit)
+    made = empatica.Config(root=str(tmp_path / "in")).make()
+    for key, file in (("s", "s/BVP.csv"), ("t.zip", "t.zip/BVP.csv")):
+        with pytest.raises(DataError, match=f"{file}: too large"):
+            made.load(key)
+    assert load(tmp_path / "in", "t.zip", modalities=("eda",)).signals.keys() == {"eda"}
+
+
 def test_archives_that_are_none_damaged_or_ambiguous(tmp_path):
     write_e4(tmp_path / "out", START, 20.0)
     path, folder = tmp_path / "in" / "s.zip", tmp_path / "in"

@@ -95,3 +95,21 @@ def test_a_file_that_cannot_be_opened_is_counted_and_a_mistake_ends_it():
     with pytest.raises(UserError, match="the pattern is wrong"):
         download.look(toy.Config(num_recordings=2, faults=("r0:mistake",)).make(), 0)
     assert issubclass(DataError, Exception)
+
+
+def test_where_nobody_is_known_by_name_people_are_counted():
+    about = dataclasses.replace(SETS["chapman"], people=7, modalities=("ecg",))
+    made = toy.Config(num_recordings=9).make()  # of five people
+    assert "missing people: 2 of 7" in download.told(download.look(made, 0), about)
+    assert "missing" not in download.told(download.look(made, 3), about), "others may be in those not opened"
+    assert "missing" not in download.told(download.look(made, 0), dataclasses.replace(about, people=5))
+
+
+def test_files_of_a_general_format_are_checked_too(tmp_path, run_module):
+    from tests.corpora import edf
+
+    edf.write(tmp_path)
+    run = run_module("launch.datasets", "--dataset=edf", f"--check={tmp_path}")
+    assert run.returncode == 0, run.stderr
+    assert "A store from EDF" in run.stdout and "2 recordings listed, all of them opened; 2 usable" in run.stdout
+    assert "missing" not in run.stdout

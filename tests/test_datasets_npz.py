@@ -222,6 +222,16 @@ def test_an_array_that_would_take_much_memory_is_refused(path, monkeypatch):
         assert reason_of(path) == {"_MAX_BYTES": "other layout", "_MAX_FILE_BYTES": "too large"}[limit]
 
 
+def test_more_windows_than_a_file_may_have_are_no_keys(path, monkeypatch):
+    """Three million of a few bytes each pack into nothing."""
+    write(path, np.zeros((9, 2, 3)))
+    made = npz.Config(root=str(path.parent), windows=Windows.APART).make()
+    monkeypatch.setattr(npz, "_MAX_WINDOWS", 9)
+    assert len(made.keys()) == 9
+    monkeypatch.setattr(npz, "_MAX_WINDOWS", 8)
+    assert made.keys() == ("p1.npz",)
+
+
 def test_archives_that_are_none(path):
     pack(path, zipfile.ZIP_LZMA, segs=signal(20), fs=4.0)
     assert reason_of(path) == "other layout"

@@ -117,10 +117,29 @@ def test_without_pyarrow_the_remedy_is_told(tmp_path, path, monkeypatch):
     assert not isinstance(caught.value, DataError), "no fault of the file, which would be counted and left out"
 
 
-def test_columns_that_hold_no_numbers(pa, path):
-    for values in (["x"] * 9, [[1.0]] * 9, [{"a": 1.0}] * 9, pa.array(["x"] * 9).dictionary_encode()):
+def test_columns_that_hold_no_numbers_are_refused_unread(pa, path, monkeypatch):
+    """A gigabyte of equal texts is a file of some bytes."""
+    from pyarrow import parquet
+
+    monkeypatch.setattr(parquet.ParquetFile, "read", None)
+    date = datetime.datetime(2024, 1, 1)
+    for values in (
+        ["x"] * 9, [[1.0]] * 9, [{"a": 1.0}] * 9, pa.array(["x"] * 9).dictionary_encode(), ["1"] * 9, [b"1"] * 9,
+        [date] * 9, [date.date()] * 9, [datetime.timedelta(1)] * 9,
+    ):  # fmt: skip
         write(pa, path)("ECG", values)
         assert reason_of(path, rate_hz=100.0) == "not a number"
+    for times in ([str(i) for i in range(200)], [datetime.timedelta(milliseconds=4 * i) for i in range(200)]):
+        write(pa, path)("time", times, "ECG", ECG)
+        assert reason_of(path) == "not a number"
+
+
+def test_numbers_of_other_kinds(pa, path):
+    nanoseconds = 1714557600 * 10**9 + 4 * 10**6 * np.arange(200)
+    write(pa, path)("time", nanoseconds, "ECG", pa.array(range(200), pa.decimal128(5)), "GSR", pa.nulls(200))
+    signals = load(path, modalities=("ecg", "eda")).signals
+    np.testing.assert_array_equal(signals["ecg"].samples_TC[:, 0], range(200))
+    assert signals["ecg"].rate_hz == 250 and np.isnan(signals["eda"].samples_TC).all()
 
 
 def test_tables_that_are_refused(pa, path, monkeypatch):

@@ -139,6 +139,22 @@ def test_an_empty_table_and_a_cell_that_never_ends(folder):
             ptbxl.Config(root=str(folder)).make().keys()
 
 
+def test_the_table_is_looked_for_once(folder, tmp_path, monkeypatch):
+    """87,000 files lie beside it, and 21,799 records are loaded."""
+    searched, real = [], ptbxl.base_files.walk
+    monkeypatch.setattr(ptbxl.base_files, "walk", lambda path: searched.append(path) or real(path))
+    made = ptbxl.Config(root=str(tmp_path)).make()
+    assert [made.load(key).subject for key in made.keys()] == ["15709", "15709", "17014"]
+    assert searched == [tmp_path]
+    (folder / "ptbxl_database.csv").rename(tmp_path / "ptb-xl" / "ptbxl_database.csv")
+    assert reason_of(tmp_path) == "missing header", "where it is now there are no records"
+
+
+def test_the_table_itself_may_be_the_root(folder):
+    recording = load(folder / "ptbxl_database.csv", "00002")
+    assert recording.sources == ("records500/00000/00002_hr.hea", "records500/00000/00002_hr.dat")
+
+
 def test_a_key_that_is_not_there(folder):
     assert reason_of(folder, "00003") == "not in the table"
 

@@ -126,6 +126,12 @@ def test_a_table_that_cannot_be_read_is_named(folder, old, new):
         load(folder, "S02")
 
 
+def test_a_table_that_is_too_large_is_refused_unread(folder, monkeypatch):
+    monkeypatch.setattr(stress_predict, "_MAX_TABLE_BYTES", table(folder).stat().st_size - 1)
+    with pytest.raises(DataError, match="binary.csv: too large"):
+        load(folder, "S02")
+
+
 def test_a_table_that_broke_off_is_named(folder):
     table(folder).write_text(table(folder).read_text()[:-9])
     with pytest.raises(DataError, match="unreadable table. Row 145 has no time, or a label"):

@@ -125,6 +125,34 @@ def test_headers_are_opened_only_where_one_may_name_another(tmp_path, monkeypatc
     assert sorted(opened) == ["a.hea", "b.hea", "m.hea"]
 
 
+def test_headers_with_signals_of_their_own_name_are_not_opened(tmp_path, monkeypatch):
+    """541,794 segments of Icentia, and 45,152 records of Chapman, lie many to a folder."""
+    expected = {*icentia11k.write(tmp_path).recordings, *chapman.write(tmp_path).recordings}
+    monkeypatch.setattr(Path, "open", None)
+    monkeypatch.setattr(builtins, "open", None)
+    assert wfdb.Config(root=str(tmp_path)).make().keys() == tuple(sorted(expected))
+
+
+def test_a_list_may_name_folders_without_lists(tmp_path):
+    keys = tuple(sorted(icentia11k.write(tmp_path).recordings))
+    (tmp_path / "RECORDS").write_text("p00/p00000/\np00/p00001/\np01000/\np99/\n")
+    (tmp_path / "p99").mkdir()
+    dataset = made(prepare_icentia11k, tmp_path)
+    assert dataset.keys() == (*keys, "p99")
+    assert reason_of(dataset, "p99") == "missing header"
+
+
+def test_chapman_s_headers_that_lost_the_end_of_their_first_line(tmp_path):
+    """JS01052 and JS23074: the first line runs into the first signal's, so there are eleven."""
+    key = chapman.write(tmp_path).breakable.removesuffix(".mat")
+    header = tmp_path / f"{key}.hea"
+    first, signal, *rest = header.read_text().split("\n")
+    header.write_text("\n".join([first + signal.partition("1000/mV")[2].join(("00/mV", "")), *rest]))
+    assert header.read_text().startswith("JS45551 12 500 50000/mV 16 0 ")
+    dataset = made(prepare_chapman, tmp_path)
+    assert key in dataset.keys() and reason_of(dataset, key) == "unreadable header"
+
+
 def test_a_signal_file_alone_is_a_record_only_where_headers_name_its_kind(tmp_path):
     write_wfdb(tmp_path / "a", "1", II)
     write_wfdb(tmp_path / "a", "2", [WfdbSignal("II", wave(50), file="shared.dat")])
