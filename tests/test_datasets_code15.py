@@ -218,6 +218,15 @@ def test_a_part_is_opened_once_and_read_row_by_row(folder, monkeypatch):
     assert [at for name, at in read if name == "/tracings"] == [0, 1, 2, 0]
 
 
+def test_parts_are_looked_for_once(folder, monkeypatch):
+    searched, real = [], code15.base_files.walk
+    monkeypatch.setattr(code15.base_files, "walk", lambda path: searched.append(path) or real(path))
+    dataset = made(folder)
+    dataset.load("exams_part1/000000-77")
+    dataset.load("exams_part0/000001-1")
+    assert searched == [folder]
+
+
 def test_a_part_that_has_changed_is_opened_anew(folder):
     dataset = made(folder)
     held = code15._open(folder / "exams_part0.hdf5")

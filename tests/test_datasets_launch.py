@@ -105,11 +105,15 @@ def test_where_nobody_is_known_by_name_people_are_counted():
     assert "missing" not in download.told(download.look(made, 0), dataclasses.replace(about, people=5))
 
 
-def test_files_of_a_general_format_are_checked_too(tmp_path, run_module):
+def test_files_of_a_general_format_are_checked_too(tmp_path, capsys):
+    from absl.testing import flagsaver
+
     from tests.corpora import edf
 
     edf.write(tmp_path)
-    run = run_module("launch.datasets", "--dataset=edf", f"--check={tmp_path}")
-    assert run.returncode == 0, run.stderr
-    assert "A store from EDF" in run.stdout and "2 recordings listed, all of them opened; 2 usable" in run.stdout
-    assert "missing" not in run.stdout
+    datasets.flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(dataset="edf", check=str(tmp_path)):
+        datasets.main()
+    told = capsys.readouterr().out
+    assert "A store from EDF" in told and "2 recordings listed, all of them opened; 2 usable" in told
+    assert "missing" not in told

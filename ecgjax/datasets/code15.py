@@ -56,10 +56,11 @@ class Code15:
     def __init__(self, config: Config):
         self.config = config
         self.label_specs = {name: LabelSpec(classes=("absent", "present"), rater="external") for name in _DIAGNOSES}
+        self._parts: dict[str, str] = {}
 
     def keys(self) -> tuple[str, ...]:
-        keys = []
-        for stem, file in self._files().items():
+        keys, self._parts = [], self._files()
+        for stem, file in self._parts.items():
             path = base_files.locate(self.config.root, file)
             try:
                 ids = _open(path).exam_ids
@@ -78,7 +79,8 @@ class Code15:
 
     def load(self, key: str) -> Recording:
         stem, _, place = key.partition("/")
-        file = self._files().get(stem)
+        self._parts = self._parts or self._files()  # the folder is not searched anew for every exam
+        file = self._parts.get(stem)
         if file is None:
             raise DataError(key, "missing file", f"There is no {stem}.hdf5 below {self.config.root}.")
         path, exams = base_files.locate(self.config.root, file), self._exams(file)
