@@ -96,6 +96,8 @@ def test_no_table_no_row_no_marker(folder):
     write_table(folder)
     assert told(load(folder, modalities=("eda",))) == ["drivedb_labels_without_marker"]
     assert told(load(folder, "drive01", modalities=("ecg",))) == ["drivedb_without_labels"]
+    (folder / "time_intervals_clean.csv").write_text("")
+    assert told(load(folder, modalities=("eda",))) == ["drivedb_without_labels"]
     (folder / "time_intervals_clean.csv").unlink()
     assert told(load(folder, modalities=("eda",))) == ["drivedb_without_labels"]
 
