@@ -199,7 +199,7 @@ def test_a_cell_that_is_no_number_is_told_in_part(path):
         ("n,ecg\n1,2,3\n4,5,6\n", "unreadable table"), ("time,ecg\n1,2\n1,2\n", "time stamps"),
         ("time,ecg\n2,2\n1,2\n", "time stamps"), ("time,ecg\n1,2\n,2\n", "time stamps"),
         ("time,ecg\nnoon,2\nafter,2\n", "time stamps"), ("time,ecg\n0,2\n1,2\n2,2\n9e9,3\n", "too long"),
-        ("time,ecg\n0,2\n1,2\ninf,2\n", "time stamps"),
+        *((f"time,ecg\n0,2\n{a},2\n{b},2\n", "time stamps") for a, b in ((1, "inf"), (1, "1e300"), ("1e-320", 1))),
     ],
 )  # fmt: skip
 def test_tables_that_are_refused(path, text, reason):

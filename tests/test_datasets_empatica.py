@@ -159,6 +159,12 @@ def test_damaged_files_are_named(tmp_path, file, content, reason):
     assert refused(tmp_path, f"s/{file}") == reason
 
 
+def test_values_beyond_float32_are_infinite_and_no_warning(tmp_path):
+    write_e4(tmp_path / "s", START, 5.0, kinds="TEMP")
+    (tmp_path / "s" / "TEMP.csv").write_text(f"{START}\n4\n31.1\n1e300\n31.3\n")
+    assert np.isinf(load(tmp_path, modalities=("temp",)).signals["temp"].samples_TC[1, 0])
+
+
 def test_missing_values_stay_missing(tmp_path):
     write_e4(tmp_path / "s", START, 5.0, kinds="TEMP")
     (tmp_path / "s" / "TEMP.csv").write_text(f"{START}\n4\n31.1\nnan\n31.3\n")

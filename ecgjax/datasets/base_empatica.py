@@ -179,7 +179,8 @@ class _Table:
             self.events.append("e4_eda_begins_with_zero")
 
     def signal(self, start_s: float) -> Signal:
-        samples_TC = self.samples_TC.astype(np.float32) * np.float32(self.kind.scale)
+        with np.errstate(all="ignore"):  # what is too large for float32 becomes infinite, and is gated
+            samples_TC = self.samples_TC.astype(np.float32) * np.float32(self.kind.scale)
         return Signal(samples_TC, self.rate_hz, self.kind.unit, self.kind.channels, start_s)
 
     def _head(self, row: bytes, what: str, reason: str) -> float:

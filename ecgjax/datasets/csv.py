@@ -241,8 +241,9 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
             raise DataError(path, "no sampling rate", remedy)
         return stated_hz, None, []
     unit = unit if unit.casefold() in _SECONDS else ""  # of "time (UTC)" there is none
-    steps_s = np.diff(_seconds(path, times, unit))
-    if len(steps_s) == 0 or not ((steps_s > 0) & np.isfinite(steps_s)).all():
+    with np.errstate(all="ignore"):  # what is no time is refused below
+        steps_s = np.diff(_seconds(path, times, unit))
+    if len(steps_s) == 0 or not ((steps_s > 1e-9) & (steps_s < 1e12)).all():
         raise DataError(path, "time stamps", "They are missing somewhere, repeat, or go back.")
     gap = steps_s > 1.6 * np.median(steps_s)  # rounded stamps vary; a missing sample doubles the step
     measured_hz = float(1 / steps_s[~gap].mean())
@@ -254,10 +255,10 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
     rate = stated_hz or _roundest(measured_hz, len(times))
     if not gap.any():
         return rate, None, []
+    if (span := steps_s.sum() * rate) >= _MAX_SAMPLES:
+        raise DataError(path, "too long", f"Its time stamps span {span:.0f} samples; one of them must be wrong.")
     missing = np.where(gap, np.round(steps_s * rate).astype(np.int64) - 1, 0)
     rows = np.arange(len(times)) + np.concatenate([[0], np.cumsum(missing)])
-    if rows[-1] >= _MAX_SAMPLES:
-        raise DataError(path, "too long", f"Its time stamps span {rows[-1]} samples; one of them must be wrong.")
     return rate, rows, ["csv_gap"] * int(gap.sum())
 
 
