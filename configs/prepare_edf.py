@@ -4,7 +4,7 @@
 
 DIR is a folder of files or one file. The channel is picked by its name; choose another by
 --config.dataset.channels.ecg="('ECG1',)", and other signals by --config.dataset.modalities="('ecg','resp')".
-A file is a subject of its own, unless --config.dataset.subject gives a regex for its path.
+A file is a subject of its own, unless --config.dataset.subject gives a regex for its path. Annotations are not used.
 """
 
 from ecgjax.data.prepare import Preparation

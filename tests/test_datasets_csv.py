@@ -119,6 +119,13 @@ def test_empty_cells_are_nan(path):
     assert np.flatnonzero(np.isnan(samples)).tolist() == [3, 4, 5]
 
 
+def test_an_empty_line_of_the_only_column_is_a_missing_sample(path):
+    samples = load(path, "ecg\n1\n\n3\n# a note\n4\n\n\n", rate_hz=100.0).signals["ecg"].samples_TC[:, 0]
+    np.testing.assert_array_equal(samples, [1, np.nan, 3, 4])
+    samples = load(path, "n,ecg\n0,1\n\n1,3\n\n", rate_hz=100.0).signals["ecg"].samples_TC[:, 0]
+    np.testing.assert_array_equal(samples, [1, 3])
+
+
 def test_comment_lines_state_rate_and_names(path):
     head = "# Simple Text Format\n# Sampling Rate (Hz):= 500.00\n# Resolution:= 12\n# Labels:= EDA\tECG\n"
     signals = load(path, head + rows(range(200), ECG, sep="\t"), modalities=("ecg", "eda")).signals

@@ -57,7 +57,7 @@ def find_files(root: str, pattern: str) -> tuple[str, ...]:
 def walk(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Of a folder and each one below it: its path below the first, "" or with a slash at its end, and its files' names.
 
-    Hidden files and folders are left out. In no order.
+    Hidden files and folders are left out, and links to folders are not followed. In no order.
 
     Raises:
       UserError: a folder cannot be searched.

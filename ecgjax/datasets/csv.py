@@ -211,12 +211,14 @@ def _read_text(path: Path, layout: _Layout, wanted: list[int]):
             path, sep=layout.delimiter, decimal=layout.decimal, header=None, names=range(len(layout.columns)),
             usecols=wanted, skiprows=layout.num_skipped, comment="#", encoding="utf-8-sig", encoding_errors="replace",
             skipinitialspace=True, low_memory=False, index_col=False, nrows=base_parquet.MAX_ROWS + 1,
+            skip_blank_lines=len(layout.columns) > 1,
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise DataError(path, "unreadable table", f"{error}.") from error
     if len(table) > base_parquet.MAX_ROWS:
         raise DataError(path, "too long", f"It has more than {base_parquet.MAX_ROWS} rows. Write it in several files.")
-    return table
+    # Of a single column, an empty line is a missing sample, but for those at the end.
+    return table if len(layout.columns) > 1 else table.loc[: table[0].last_valid_index()]
 
 
 def _check_last_line(path: Path, layout: _Layout) -> None:
