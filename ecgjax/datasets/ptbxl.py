@@ -61,6 +61,7 @@ class PtbXl:
         self._found: Path | None = None
 
     def keys(self) -> tuple[str, ...]:
+        self._found = None
         return tuple(sorted(_rows(self._table())))
 
     def load(self, key: str) -> Recording:
