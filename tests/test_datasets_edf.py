@@ -84,7 +84,7 @@ def test_bdf_has_samples_of_24_bits(tmp_path, kind, monkeypatch):
     np.testing.assert_allclose(samples_T, ecg.values() / 1000, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("onsets, reason", [([0, 1, 0.5], "records overlap"), ([0, 1, 1e9], "too long")])
+@pytest.mark.parametrize("onsets, reason", [([0, 1, 0.5], "records overlap"), ([0, 1, 3e6], "too long")])
 def test_impossible_times_are_refused(tmp_path, onsets, reason):
     write_edf(tmp_path / "a.edf", [channel(num_records=3)], "EDF+D", onsets_s=onsets)
     assert refused(tmp_path / "a.edf") == reason

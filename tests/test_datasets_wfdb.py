@@ -210,6 +210,8 @@ def test_one_record_as_root(tmp_path, root):
     write_wfdb(tmp_path, "r", [WfdbSignal("II", wave(50))])
     write_wfdb(tmp_path, "other", [WfdbSignal("II", wave(50))])
     assert load(tmp_path / root).key == "r"
+    (tmp_path / "r").mkdir()
+    assert load(tmp_path / root).key == "r"
 
 
 def test_subjects_from_the_path(tmp_path):

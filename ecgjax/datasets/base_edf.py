@@ -24,7 +24,7 @@ _FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # bytes a signal of: label, transd
 _VERSIONS = {b"0": 2, b"": 2, b"\xffBIOSEMI": 3}  # first eight bytes: bytes a sample
 _ANNOTATIONS = {2: "EDF Annotations", 3: "BDF Annotations"}
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15[^\x14]*)?\x14")
-_MAX_SAMPLES = 2**30  # of one signal with its gaps: more is a broken time stamp
+_MAX_SAMPLES = 2**28  # of one signal with its gaps, 12 days at 250 Hz: more is a broken time stamp
 _CHUNK_BYTES = 1 << 22  # of one signal, converted at a time
 
 

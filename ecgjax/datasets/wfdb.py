@@ -80,8 +80,8 @@ class Wfdb:
         )
 
     def _path(self, record: str) -> Path:
-        root = Path(self.config.root).expanduser()
-        return root / record if root.is_dir() else Path(base_wfdb.record_root(self.config.root))
+        one = Path(base_wfdb.record_root(self.config.root)).expanduser()
+        return one if Path(f"{one}.hea").is_file() else base_files.locate(self.config.root, record)
 
     def _lead_keys(self, record: str) -> list[str]:
         try:
