@@ -2,7 +2,8 @@
 
     wget -r -N -c -np https://physionet.org/files/ecg-arrhythmia/1.0.0/    # CC-BY 4.0
     python -m launch.prepare --config=configs/prepare_chapman.py --config.dataset.root=DIR --store=DIR
-    python -m launch.prepare --config=configs/prepare_chapman.py --config.dataset.records="JS(0|10[0-5]|106[0-3])" ...
+    python -m launch.prepare --config=configs/prepare_chapman.py \\
+        --config.dataset.records="JS(0|10[0-5]|106[0-3]|1064[0-6])" ...    # Chapman's
 
 `WFDBRecords/01/010/JS00001.hea` and `.mat`, a MATLAB 4 file that is read as WFDB's format 16 after its first 24 bytes.
 A record is a person: JS00001 to JS10646 are Chapman's, the others Ningbo's. Lead II, unless
