@@ -208,6 +208,27 @@ def test_lengths_and_kinds_that_cannot_be_are_damage(tmp_path, variable):
     assert refused(write(tmp_path / "a.mat", variable), "x") == "damaged"
 
 
+HUGE = bytes(1 << 26)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        matrix(6, (1, 3), element(9, HUGE), name=b"x"),
+        matrix(6, (1, 3), DOUBLES, name=HUGE),
+        matrix(2, (1, 1), element(5, struct.pack("<i", 4)), element(1, HUGE), name=b"x"),
+        matrix(2, (1, 1), element(5, HUGE), element(1, b"one\0"), name=b"x"),
+    ],
+    ids=["numbers", "name", "names of fields", "length of names"],
+)
+def test_a_small_file_cannot_take_much_memory(tmp_path, variable):
+    """64 KiB that inflate to 64 MiB, for one element that its dimensions give three numbers."""
+    path = write(tmp_path / "a.mat", element(15, zlib.compress(variable)))
+    tracemalloc.start()
+    assert refused(path, "x") == "damaged" and tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
 def test_matrices_within_each_other_without_end_are_damage(tmp_path):
     value = matrix(6, (1, 3), DOUBLES)
     for _ in range(2000):

@@ -21,8 +21,9 @@ _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13
 _ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _COMPLEX = 0x800
 _BLOCK, _PACKED_BLOCK = 1 << 20, 1 << 16  # bytes inflated and read at once
-_MAX_KEPT = 1 << 30  # bytes, ours
-_MAX_DEPTH, _MAX_DIMENSIONS, _MAX_NAMES = 20, 32, 1 << 20  # ours
+_MAX_KEPT = 1 << 29  # bytes, ours; DREAMER has 220 MB. While one array is put together, it is there twice
+_MAX_DEPTH, _MAX_DIMENSIONS, _MAX_NAMES = 20, 32, 1 << 20  # ours; the last in bytes
+_WIDEST = 8  # bytes, of a number as it is stored
 REFETCH = "Fetch it again."
 
 
@@ -144,8 +145,12 @@ class Reader:
             self._refuse(f"type {kind} where a matrix should be")
         return num_bytes
 
-    def _element(self, stream, end: int) -> tuple[int, bytes]:
-        """Type and content of an element that is no matrix. One of up to 4 bytes is packed into its tag."""
+    def _element(self, stream, end: int, most: int) -> tuple[int, bytes]:
+        """Type and content, of at most so many bytes, of an element that is no matrix.
+
+        One of up to 4 bytes is packed into its tag. What a compressed element says of its length is checked here alone:
+        its matrix may say that it has gigabytes, too.
+        """
         tag = stream.take(8)
         kind, num_bytes = self._two(tag)
         if kind >> 16:
@@ -153,14 +158,15 @@ class Reader:
             if num_bytes > 4:
                 self._refuse("a packed element of more than 4 bytes")
             return kind, tag[4 : 4 + num_bytes]
-        if stream.at + num_bytes > end:
-            self._refuse("an element that is longer than its matrix")
+        if num_bytes > min(most, end - stream.at):
+            self._refuse(f"an element of {num_bytes} bytes, which is longer than it can be")
         content = stream.take(num_bytes)
         stream.skip(min(-num_bytes % 8, end - stream.at))
         return kind, content
 
-    def _values(self, stream, end: int) -> np.ndarray:
-        kind, content = self._element(stream, end)
+    def _values(self, stream, end: int, most: int) -> np.ndarray:
+        """At most so many numbers."""
+        kind, content = self._element(stream, end, _WIDEST * most)
         if kind not in _TYPES:
             self._refuse(f"numbers of type {kind}")
         dtype = np.dtype(self.order + _TYPES[kind])
@@ -169,7 +175,7 @@ class Reader:
         return np.frombuffer(content, dtype)
 
     def _integers(self, stream, end: int) -> list[int]:
-        values = self._values(stream, end)
+        values = self._values(stream, end, _MAX_DIMENSIONS)
         if values.dtype.kind == "f" or (values < 0).any():
             self._refuse("a matrix whose size is no number")
         return values.tolist()
@@ -177,7 +183,7 @@ class Reader:
     def _head(self, stream, end: int) -> tuple[int, list[int], str]:
         """Flags, dimensions and name of a matrix."""
         flags, dims = self._integers(stream, end), self._integers(stream, end)
-        _, name = self._element(stream, end)
+        _, name = self._element(stream, end, _MAX_NAMES)
         if not flags or not 2 <= len(dims) <= _MAX_DIMENSIONS:
             self._refuse("a matrix without a size")
         return flags[0], dims, name.decode("latin-1")
@@ -221,19 +227,19 @@ class Reader:
         if not count:
             return np.zeros((0, 0), dtype)
         self._check_room(count, 1, stream, end)
-        self._hold(count * dtype.itemsize)
-        values = self._values(stream, end)
+        self._hold(_WIDEST * count)
+        values = self._values(stream, end, count)
         if len(values) != count:
             self._refuse(f"{len(values)} of {count} numbers")
         with np.errstate(all="ignore"):
             kept = self.keep(values.astype(dtype, copy=False).reshape(dims, order="F"))
-        self._hold(kept.nbytes - count * dtype.itemsize)
+        self._hold(kept.nbytes - _WIDEST * count)
         kept.flags.writeable = False  # recordings of one file share it
         return kept
 
     def _text(self, stream, end: int, rows: int) -> str:
         self._hold(end - stream.at)
-        kind, content = self._element(stream, end)
+        kind, content = self._element(stream, end, end - stream.at)
         if kind not in _ENCODINGS:
             self._refuse(f"text of type {kind}")
         encoding = _ENCODINGS[kind]
@@ -245,8 +251,8 @@ class Reader:
         return "\n".join(text[row::rows] for row in range(rows))
 
     def _structs(self, stream, end: int, count: int, depth: int) -> Any:
-        length, (_, names) = self._integers(stream, end), self._element(stream, end)
-        if len(length) != 1 or not length[0] or len(names) % length[0] or len(names) > _MAX_NAMES:
+        length, (_, names) = self._integers(stream, end), self._element(stream, end, _MAX_NAMES)
+        if len(length) != 1 or not length[0] or len(names) % length[0]:
             self._refuse("a struct without names of its fields")
         starts = range(0, len(names), length[0])
         fields = [names[at : at + length[0]].split(b"\0")[0].decode("latin-1") for at in starts]
