@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+ORDERED = "collections OrderedDict"  # among the names that are admitted, it needs no `call`
 NONSENSE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
 _KEYS = (str, int, float, type(None))  # a tuple within a tuple within ... overflows the stack when it is hashed
 _MAX_KEY = 1 << 61  # numbers beyond it can be chosen to have one hash, and a dict of them would take for ever
@@ -83,7 +84,7 @@ def read(
 
     Args:
       file: the pickle, of protocol 0 to 5.
-      names: which it may name, as "module name"; beside "collections OrderedDict".
+      names: which it may name, as "module name", and no others.
       call: (name, *arguments), for each call in the program.
       build: (value, state), where the program gives a state to what `call` gave.
       fetch: (*parts of a persistent id), for each of those.
@@ -192,7 +193,7 @@ def _between_escapes(text: bytes) -> int:
 
 class _Machine:
     def __init__(self, names: frozenset[str], call: Callable, build: Callable, fetch: Callable):
-        self.names, self.call, self.give, self.fetch = names | {_ORDERED}, call, build, fetch
+        self.names, self.call, self.give, self.fetch = names, call, build, fetch
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stacks under each mark
         self.memo: dict[int, Any] = {}
@@ -234,9 +235,9 @@ class _Machine:
 
     def reduce(self, _: Any) -> None:
         arguments, name = self.pop(tuple), self.pop(Name)
-        if name.text == _ORDERED and arguments:
+        if name.text == ORDERED and arguments:
             raise TypeError("an OrderedDict with arguments")
-        self.push(collections.OrderedDict() if name.text == _ORDERED else self.call(name.text, *arguments))
+        self.push(collections.OrderedDict() if name.text == ORDERED else self.call(name.text, *arguments))
 
     def build(self, _: Any) -> None:
         state, value = self.pop(), self.stack[-1]
@@ -246,7 +247,6 @@ class _Machine:
             self.give(value, state)
 
 
-_ORDERED = "collections OrderedDict"
 _CODES = {operation.code.encode("latin-1"): operation for operation in pickletools.opcodes}
 _WIDTHS = {  # of the number of bytes, of arguments that `pickletools` would read whole, or as ASCII
     _bytes: {"SHORT_BINSTRING": 1, "BINSTRING": 4, "SHORT_BINBYTES": 1, "BINBYTES": 4, "BINBYTES8": 8, "BYTEARRAY8": 8},

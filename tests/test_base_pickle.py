@@ -228,8 +228,19 @@ def test_what_is_no_file_is_named(at, tmp_path):
     with pytest.raises(DataError, match="missing file"):
         base_pickle.read(at)
     at.write_bytes(b"")
-    os.truncate(at, (1 << 32) + 1)  # without a byte on the disk
-    with pytest.raises(DataError, match="too large. It has 4096 MiB, over 4096"):
+    os.truncate(at, (1 << 31) + 1)  # without a byte on the disk
+    with pytest.raises(DataError, match="too large. It has 2048 MiB, over 2048"):
+        base_pickle.read(at)
+
+
+def test_an_array_that_no_person_has_is_not_read(at):
+    num = (1 << 25) + 1  # of 8 bytes
+    before, after = array((num,), kind("f8"), b"@").split(code(b"@"))
+    at.write_bytes(b"\x80\x02" + before + b"T" + (8 * num).to_bytes(4, "little"))
+    with at.open("r+b") as file:  # without its bytes on the disk
+        file.seek(8 * num, os.SEEK_END)
+        file.write(after + b".")
+    with pytest.raises(DataError, match="S2.pkl: too large. An array in it has 256 MiB, over 256"):
         base_pickle.read(at)
 
 

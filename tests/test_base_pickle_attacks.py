@@ -68,6 +68,7 @@ def malicious(made: Path) -> dict[str, bytes]:
         "a persistent id": b"P1\n",
         "a persistent id on the stack": code((1, 2)) + b"Q",
         "a buffer from elsewhere": b"\x97",
+        "another container": b"ccollections\nOrderedDict\n)R",
         "copy_reg": b"ccopy_reg\n_reconstructor\n" + arguments(NDARRAY, b"c__builtin__\nobject\n", None),
         "objects": array((1,), objects + code((3, "|", None, None, None, -1, -1, 63)) + b"b", b"x"),
         "objects in a list": empty + b"(" + code(1) + code((1,)) + kind("f8") + code(False) + code([None]) + b"tb",

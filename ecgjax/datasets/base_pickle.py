@@ -25,7 +25,8 @@ _ENCODE = "_codecs encode"  # of bytes that Python 3 wrote for Python 2
 _NAMES = frozenset((*_EMPTY, *_SCALAR, *_WHOLE, _ARRAY, _TYPE, _ENCODE))
 _NUMBERS = frozenset(f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8)) - {"f1"}
 _ORDERS = ("<", ">", "|")
-_MAX_BYTES = 1 << 32  # of a file; the largest known has 1.1 GB. Ours
+_MAX_BYTES = 1 << 31  # of a file; the largest known has 1.1 GB. Ours
+_MAX_ARRAY = 1 << 28  # bytes; the largest known has 150 MB. Ours
 _AGAIN = "Copy or download it again."
 
 
@@ -52,6 +53,8 @@ class Array:
         quoted = isinstance(raw, pickles.Stored) and raw.quoted  # a byte is written with one to four
         if not size <= length <= size * (4 if quoted else 1) or max(shape, default=0) > _MAX_BYTES:
             raise ValueError(f"an array of shape {str(shape)[:80]} in {length} bytes")
+        if size > _MAX_ARRAY:
+            raise DataError(self.path, "too large", f"An array in it has {size >> 20} MiB, over {_MAX_ARRAY >> 20}.")
         self.shape, self.dtype, self.raw, self.by_columns = shape, kind.dtype(), raw, bool(by_columns)
 
     def read(self) -> np.ndarray:

@@ -32,7 +32,7 @@ _STORAGES = {
     "torch BoolStorage": "?",
 }
 _TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
-_NAMES = frozenset((*_STORAGES, _TENSOR, _PARAMETER))
+_NAMES = frozenset((*_STORAGES, _TENSOR, _PARAMETER, pickles.ORDERED))
 _MAX_PICKLE = 1 << 22  # some 40,000 tensors
 _AGAIN = "Save it again in PyTorch: torch.save(torch.load(FILE, weights_only=True), FILE)."
 _COPY = "Copy or download it again."
