@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgjax.data.prepare import prepare
-from ecgjax.datasets import maus
+from ecgjax.datasets import base_text, maus
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
 from tests.corpora.maus import TRIALS, samples, write, write_columns
@@ -67,8 +67,22 @@ def test_only_the_end_of_a_column_may_be_empty(folder):
     np.testing.assert_allclose(found, values, rtol=1e-5)
 
 
+def test_a_file_is_read_once_for_all_of_its_trials(folder, monkeypatch):
+    read, read_columns = [], base_text.read_columns
+    monkeypatch.setattr(
+        base_text, "read_columns", lambda path, *args: read.append(path.name) or read_columns(path, *args)
+    )
+    made = maus.Config(root=str(folder)).make()
+    keys = [key for key in made.keys() if made.group(key) == "002"]
+    for key in keys:
+        made.load(key).signals["ecg"].samples_TC[:] = 0
+    assert sorted(read) == ["inf_ecg.csv", "inf_gsr.csv", "inf_ppg.csv", "inf_resting.csv"] and len(keys) == 7
+    assert made.load("002/6").signals["ecg"].samples_TC.any(), "what a recording holds is its own"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "told"), [(":2back", ":7back", "none of rest, 0-back"), ("Trial 2", "Run 2", "is of 2")]
+    ("old", "new", "told"),
+    [(":2back", ":7back", "is 7-back, none of rest, 0-back"), ("Trial 2", "Run 2", "is of 2, only of 1, 3, 4, 5, 6")],
 )
 def test_columns_that_say_no_level_are_refused(folder, old, new, told):
     path = file(folder, "ppg")

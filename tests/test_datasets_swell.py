@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgjax.data.prepare import prepare
-from ecgjax.datasets import swell
+from ecgjax.datasets import base_tables, swell
 from ecgjax.datasets.swell import Conditions
 from ecgjax.errors import DataError, UserError
 from tests.corpora import swell as corpus
@@ -211,12 +211,16 @@ def test_what_is_not_found_is_told(folder):
         load(folder, tables=str(folder / "no such"))
 
 
-def test_a_damaged_table_is_named(folder):
+def test_a_damaged_table_is_named_and_read_once(folder, monkeypatch):
     minutes(folder, table="xlsx")
     path = folder / TABLES["xlsx"]
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(DataError, match="Behavioral-features_-_per_minute.xlsx: damaged workbook"):
-        load(folder)
+    read, read_rows = [], base_tables.read_rows
+    monkeypatch.setattr(base_tables, "read_rows", lambda *args: read.append(args) or read_rows(*args))
+    for _ in range(2):
+        with pytest.raises(DataError, match="Behavioral-features_-_per_minute.xlsx: damaged workbook"):
+            load(folder)
+    assert len(read) == 1, "it takes seconds, and there are 75 blocks"
 
 
 def test_a_table_that_changes_is_read_again(folder):

@@ -80,31 +80,37 @@ def locate(root: str, name: str) -> Path:
     return path if path.is_file() else path / name
 
 
-def keep_last(read: Callable[..., Any]) -> Callable[..., Any]:
-    """`read(path, *args)` that keeps in memory what it last gave, as long as the file does not change.
+def keep(num_files: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Makes a `read(path, *args)` keep in memory what it gave of the last files, as long as they do not change.
 
     For files of many recordings. Callers must not change what they get. A DataError is kept too: a file that is found
     damaged at its end is not read again for every recording.
     """
 
-    @functools.lru_cache(maxsize=1)
-    def remembered(path: Path, changed: tuple[int, int], *args: Hashable) -> Any:
-        try:
-            return read(path, *args)
-        except DataError as error:
-            return error
+    def keeping(read: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.lru_cache(maxsize=num_files)
+        def remembered(path: Path, changed: tuple[int, int], *args: Hashable) -> Any:
+            try:
+                return read(path, *args)
+            except DataError as error:
+                return error
 
-    @functools.wraps(read)
-    def reading(path: Path, *args: Hashable) -> Any:
-        if not path.is_file():
-            raise DataError(path, "missing file", "Check the folder.")
-        state = path.stat()
-        result = remembered(path, (state.st_mtime_ns, state.st_size), *args)
-        if isinstance(result, DataError):
-            raise result.with_traceback(None)
-        return result
+        @functools.wraps(read)
+        def reading(path: Path, *args: Hashable) -> Any:
+            if not path.is_file():
+                raise DataError(path, "missing file", "Check the folder.")
+            state = path.stat()
+            result = remembered(path, (state.st_mtime_ns, state.st_size), *args)
+            if isinstance(result, DataError):
+                raise result.with_traceback(None)
+            return result
 
-    return reading
+        return reading
+
+    return keeping
+
+
+keep_last = keep(1)
 
 
 def is_inside(name: str) -> bool:

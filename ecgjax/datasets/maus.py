@@ -9,6 +9,7 @@ for the first five people and at 102.5 Hz for the others.
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _KINDS = {"ecg": "ecg", "bvp": "ppg", "eda": "gsr"}  # as the files call them
 _LEVELS = ("rest", "0-back", "2-back", "3-back")
 _NUM_TRIALS = 6
 _FILE = re.compile(r"(?:.*/)?(\d{3})/inf_(ecg|ppg|gsr|resting)\.csv", re.IGNORECASE)
+_COLUMN = re.compile(r"resting_(ecg|ppg|gsr)|trial\s*(\d)\s*:\s*(\d)\s*-?\s*back", re.IGNORECASE)
 
 
 @dataclasses.dataclass
@@ -48,11 +50,13 @@ class Maus:
         self.label_specs = {"n_back": LabelSpec(classes=_LEVELS)}
 
     def keys(self) -> tuple[str, ...]:
-        trials = [str(number) for number in range(1, _NUM_TRIALS + 1)]
-        kinds = {(person, kind) for person, kind in self._files()}
-        return tuple(
-            sorted({f"{p}/{trial}" for p, kind in kinds for trial in (["rest"] if kind == "resting" else trials)})
-        )
+        trials = {kind: [str(number) for number in range(1, _NUM_TRIALS + 1)] for kind in _KINDS.values()}
+        trials["resting"] = ["rest"]
+        return tuple(sorted({f"{person}/{trial}" for person, kind in self._files() for trial in trials[kind]}))
+
+    def group(self, key: str) -> str:
+        """A person, each of whose files has all trials."""
+        return key.partition("/")[0]
 
     def load(self, key: str) -> Recording:
         person, trial = key.split("/")
@@ -60,10 +64,10 @@ class Maus:
         for modality in self.config.modalities:
             file = files.get((person, "resting" if trial == "rest" else _KINDS[modality]))
             found = self._column(file, trial, modality) if file else None
-            if found is None or not len(found[0]):
+            if found is None or not len(found[1]):
                 events.append(f"maus_no_{modality}")
                 continue
-            samples_T, level = found
+            level, samples_T = found
             signals[modality] = Signal(samples_T[:, None], _RATE_HZ, "unknown", (modality.upper(),)), file
         if not signals:
             raise DataError(key, "missing file", f"No file below {self.config.root} has samples of it.")
@@ -85,18 +89,28 @@ class Maus:
             )
         return found
 
-    def _column(self, file: str, trial: str, modality: str) -> tuple[np.ndarray, str]:
-        """(samples, level) of one trial, without the empty cells of those that are longer."""
+    def _column(self, file: str, trial: str, modality: str) -> tuple[str, np.ndarray]:
+        """(level, samples) of one trial, without the empty cells of those that are longer."""
         path = base_files.locate(self.config.root, file)
-        names, level = base_text.first_row(path, ","), "rest"
-        wanted = rf"resting_{_KINDS[modality]}" if trial == "rest" else rf"trial\s*{trial}\s*:\s*(\d)\s*-?\s*back"
-        name = next((name for name in names if re.fullmatch(wanted, name, re.IGNORECASE)), "")
-        if not name:
-            raise DataError(path, "no column", f"None of its columns, {', '.join(names)[:200]}, is of {trial}.")
-        if trial != "rest":
-            level = f"{re.fullmatch(wanted, name, re.IGNORECASE)[1]}-back"
-            if level not in _LEVELS:
-                raise DataError(path, "no column", f"{name!r} is none of {', '.join(_LEVELS)}.")
-        samples_T = base_text.read_columns(path, ",", names, [name])[name]
+        columns = _read(path)
+        found = columns.get(_KINDS[modality] if trial == "rest" else trial)
+        if found is None:
+            raise DataError(path, "no column", f"None of its columns is of {trial}, only of {', '.join(columns)}.")
+        level, samples_T = found
+        if level not in _LEVELS:
+            raise DataError(path, "no column", f"Trial {trial} is {level}, none of {', '.join(_LEVELS)}.")
         recorded = np.flatnonzero(np.isfinite(samples_T))
-        return samples_T[: recorded[-1] + 1 if len(recorded) else 0], level
+        return level, samples_T[: recorded[-1] + 1 if len(recorded) else 0].copy()
+
+
+@base_files.keep(len(_KINDS))
+def _read(path: Path) -> dict[str, tuple[str, np.ndarray]]:
+    """(level, samples) by the number of the trial, or by what the file calls a signal at rest; of two, the first."""
+    names = base_text.first_row(path, ",")
+    matches = {name: match for name in names if (match := _COLUMN.fullmatch(name))}
+    table = base_text.read_columns(path, ",", names, list(matches)) if matches else {}
+    columns: dict[str, tuple[str, np.ndarray]] = {}
+    for name, match in matches.items():
+        signal, trial, level = match.groups()
+        columns.setdefault(trial or signal.lower(), (f"{level}-back" if trial else "rest", table[name]))
+    return columns

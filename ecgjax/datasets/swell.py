@@ -21,7 +21,6 @@ import contextlib
 import dataclasses
 import datetime
 import enum
-import functools
 import math
 import re
 from collections.abc import Sequence
@@ -179,14 +178,14 @@ def _tables(root: str, block: _Block, events: list[str]) -> tuple[list[tuple[_Mi
         except UserError:  # there is none: what is not labelled for that is told
             found.append(())
             continue
-        rows = _read_table(path, pattern == _OVERVIEW, path.stat().st_mtime_ns, path.stat().st_size)
+        rows = _read_table(path, pattern == _OVERVIEW)
         events += ["swell_table_not_understood"] * (not rows)
         found.append(rows.get(block, ()))
     return [rows for rows in found[:-1] if rows], found[-1]
 
 
-@functools.lru_cache(maxsize=3)
-def _read_table(path: Path, overview: bool, changed: int, size: int) -> dict[_Block, tuple[_Minute, ...]]:
+@base_files.keep(3)
+def _read_table(path: Path, overview: bool) -> dict[_Block, tuple[_Minute, ...]]:
     """Rows of each block; none where no columns of person, block and condition are found."""
     sheet, records = "Sheet3" if overview else "", iter(())
     try:
