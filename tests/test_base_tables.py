@@ -1,6 +1,8 @@
 """Small tables as text and as workbooks: rows, names of columns, and workbooks that are none or no good."""
 
+import datetime
 import itertools
+import math
 import zipfile
 
 import pytest
@@ -45,6 +47,12 @@ def test_records_are_found_by_the_names_of_columns(book, tmp_path):
     assert list(read_records(tmp_path / "t.csv", COLUMNS, ("who",))) == expected
     with pytest.raises(DataError, match="t.csv: no column. None of its first rows names columns for who, other"):
         read_records(tmp_path / "t.csv", COLUMNS, ("who", "other"))
+
+
+def test_numbers_of_cells():
+    assert [base_tables.number(cell) for cell in (2, "2.5 ", True, "-1e3")] == [2, 2.5, 1, -1000]
+    for cell in (None, "", "x", "2,5", 10**400, datetime.date(2026, 1, 1)):
+        assert math.isnan(base_tables.number(cell))
 
 
 def test_a_table_is_read_no_further_than_it_can_be_long(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_the_baseline_is_before_the_labels(path):
 
 def test_wanted_modalities_and_no_others(path):
     assert list(load(path.parent, modalities=("temp", "bvp")).signals) == ["bvp", "temp"]
-    with pytest.raises(UserError, match=r"--config.dataset.modalities: DEAP is read without 'ecg'"):
+    with pytest.raises(UserError, match=r"--config.dataset.modalities: what is read of DEAP has no 'ecg'"):
         load(path.parent, modalities=("ecg",))
 
 

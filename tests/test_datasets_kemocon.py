@@ -89,7 +89,18 @@ def test_ratings_that_lack_something(folder):
     recording = load(folder)
     assert intervals(recording, "arousal") == [(4, 9, 1), (19, 24, 4)]
     assert [a for a, *_ in intervals(recording, "valence")] == [4, 9, 19]
-    assert counted(recording) == {"kemocon_rating_missing": 1, "kemocon_ratings_overlap": 1}
+    told = {"kemocon_rating_missing": 1, "kemocon_rating_without_time": 1, "kemocon_ratings_overlap": 1}
+    assert counted(recording) == told
+
+
+def test_ratings_out_of_order_end_with_the_last_of_them(folder):
+    """Also where one of them, without a time, stands between."""
+    path = folder / "emotion_annotations" / "self_annotations" / "P1.self.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, rows[3], "," + rows[0].partition(",")[2], *rows[:3]]) + "\n")
+    recording = load(folder)
+    assert intervals(recording, "arousal") == [(4 + 5 * i, 9 + 5 * i, rating(i)[0]) for i in range(4)]
+    assert counted(recording) == {"kemocon_rating_without_time": 1}
 
 
 def test_ratings_that_overlap_are_told_and_the_first_of_them_stays(folder):

@@ -169,6 +169,7 @@ def test_lengths_that_differ_are_counted_and_labels_end_with_the_signals(tmp_pat
     differ = [f"wesad_{modality}_and_labels_differ" for modality in ("ecg", "eda", "emg", "temp", "resp", "acc")]
     assert [event for event in recording.events if "differ" in event] == differ
     assert intervals(recording, "condition")[-1] == (7.0, 7.25, 0.0), "labels end with the signals"
+    assert counted(recording)["wesad_labels_outside_recording"] == 1
     little = chest_wrist.person(SECONDS - 0.75, 3)
     assert not [name for name in pickled(tmp_path, signal={"chest": little.chest}).events if "differ" in name]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_amigos, base_files, base_mat
+from ecgjax.datasets import base_amigos, base_channels, base_files, base_mat
 from ecgjax.datasets.base_amigos import Clips
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
@@ -61,7 +61,7 @@ class Amigos:
     name = "amigos"
 
     def __init__(self, config: Config):
-        base_amigos.check_modalities(config.modalities, ("ecg", "eda"))
+        base_channels.check_modalities(config.modalities, ("ecg", "eda"), "this release")
         fits = len(config.ecg_columns) > 0 and set(config.ecg_columns) <= {14, 15}
         require(fits, "--config.dataset.ecg_columns", config.ecg_columns, "(14,), (15,), or both")
         require(config.eda_unreliable >= 0, "--config.dataset.eda_unreliable", config.eda_unreliable, "0 or above")
@@ -113,7 +113,7 @@ class Amigos:
         signals, events = {}, []
         columns = {"ecg": list(self.config.ecg_columns), "eda": [_GSR]}
         for modality in self.config.modalities:
-            own_TC, met = base_amigos.pick_columns(samples_TC, modality, columns[modality])
+            own_TC, met = base_mat.pick_columns(samples_TC, columns[modality], f"amigos_{modality}")
             events += met
             if own_TC is not None:
                 if modality == "eda":

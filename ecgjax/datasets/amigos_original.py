@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_amigos, base_files, base_mat, base_rates, base_tables
+from ecgjax.datasets import base_amigos, base_channels, base_files, base_mat, base_rates, base_tables
 from ecgjax.datasets.base_amigos import FLAGS, LONG_VIDEOS, RATINGS, SHORT_VIDEOS, Clips
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, Recording, Signal
@@ -32,7 +32,6 @@ _COLUMNS = {
     **{name: name for name in (*RATINGS, *FLAGS)},
 }
 _NUM_COLUMNS, _NUM_TRIALS = 6, len(SHORT_VIDEOS) + len(LONG_VIDEOS)
-_LATEST_MS = 1e13  # in 2286, if they count from 1970: a later stamp is none
 
 
 class Order(enum.Enum):
@@ -68,7 +67,7 @@ class AmigosOriginal:
     name = "amigos_original"
 
     def __init__(self, config: Config):
-        base_amigos.check_modalities(config.modalities, ("ecg", "acc"))
+        base_channels.check_modalities(config.modalities, ("ecg", "acc"), "this release")
         fits = len(config.ecg_columns) > 0 and set(config.ecg_columns) <= {1, 2}
         require(fits, "--config.dataset.ecg_columns", config.ecg_columns, "(1,), (2,), or both")
         require(0 < config.rate_hz < 1e5, "--config.dataset.rate_hz", config.rate_hz, "a rate in Hz")
@@ -113,7 +112,7 @@ class AmigosOriginal:
 
     def _signals(self, trial_TC: np.ndarray, where: str) -> tuple[dict[str, Signal], list[str]]:
         """On the grid of the rate, from the first time stamp on."""
-        stamps_s = np.where(np.abs(trial_TC[:, 0]) < _LATEST_MS, trial_TC[:, 0] / 1000, np.nan)
+        stamps_s = base_rates.seconds(trial_TC[:, 0])
         order, faults = base_rates.in_order(stamps_s)
         if not len(order):
             raise DataError(where, "time stamps", "There are none.")
@@ -122,7 +121,7 @@ class AmigosOriginal:
         events, signals = ["amigos_time_stamps_mended"] * (faults > 0), {}
         columns = {"ecg": list(self.config.ecg_columns), "acc": [3, 4, 5]}
         for modality in self.config.modalities:
-            own_TC, met = base_amigos.pick_columns(trial_TC, modality, columns[modality])
+            own_TC, met = base_mat.pick_columns(trial_TC, columns[modality], f"amigos_{modality}")
             events += met
             if own_TC is not None:
                 own_TC, gaps = base_rates.on_grid(times_s, own_TC, self.config.rate_hz, where)
@@ -174,21 +173,14 @@ def _read_table(path: Path) -> _Table:
     seen, answers = {}, {}
     for row in base_tables.read_records(path, _COLUMNS, ("person", "video")):
         match = re.fullmatch(r"[Pp]?(\d{1,3})", base_amigos.video_id(row["person"]))
-        video, place = base_amigos.video_id(row["video"]), _number(row.get("place"))
+        video, place = base_amigos.video_id(row["video"]), base_tables.number(row.get("place"))
         if not match or not video:
             continue
         person = f"P{int(match.group(1)):02d}"
         if place.is_integer() and video not in LONG_VIDEOS:
             seen.setdefault((person, int(place)), video)
-        answers[person, video] = {name: _number(row[name]) for name in (*RATINGS, *FLAGS) if name in row}
+        answers[person, video] = {name: base_tables.number(row[name]) for name in (*RATINGS, *FLAGS) if name in row}
     return _Table(seen, answers)
-
-
-def _number(cell: Any) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return float("nan")
 
 
 def _labels(table: _Table | None, person: str, video: str, stop_s: float) -> tuple[list[Label], list[str]]:

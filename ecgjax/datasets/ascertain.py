@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_mat, base_rates
-from ecgjax.errors import DataError, UserError, did_you_mean, require
+from ecgjax.datasets import base_channels, base_files, base_mat, base_rates
+from ecgjax.errors import DataError, UserError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"(ECG|GSR)_Clip(\d+)\.mat"
@@ -31,7 +31,6 @@ _GSR_COLUMN = 4
 _FIRST_OF_LATER_ECG = 9  # the person from whom on the ECG is in columns 4 and 5, by one loader
 _DOUBTFUL = ("P44", "P52")
 _MAX_REPEATED = 0.1  # of time stamps, ours
-_LATEST_MS = 1e13  # in 2286, if they count from 1970: a later stamp is none
 _APART_S = 60.0  # ours: files of a clip that start further apart have wrong clocks
 _RATINGS = {  # in the order of the file; the scales of the last three are from memory
     "arousal": LabelSpec(low=0.0, high=6.0, rater="self"),
@@ -65,10 +64,7 @@ class Ascertain:
     name = "ascertain"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _KINDS:
-                hint = did_you_mean(modality, _KINDS)
-                raise UserError(f"--config.dataset.modalities: ASCERTAIN has no {modality!r}.{hint}")
+        base_channels.check_modalities(config.modalities, _KINDS, "ASCERTAIN")
         fits = len(config.ecg_leads) > 0 and set(config.ecg_leads) <= {0, 1}
         require(fits, "--config.dataset.ecg_leads", config.ecg_leads, "(0,), (1,), or both")
         require(0 < config.rate_hz < 1e5, "--config.dataset.rate_hz", config.rate_hz, "a rate in Hz")
@@ -138,11 +134,10 @@ class Ascertain:
         start = _start(found.get(f"time{kind}"))
         if start is None and f"time{kind}" in found:
             events.append(f"ascertain_{modality}_start_unreadable")
-        own_TC = base_mat.single(data_TC[:, columns])
-        finite_TC = np.isfinite(own_TC)
-        if not finite_TC.any(axis=0).all():
-            return _Part(None, start, (*events, f"ascertain_{modality}_all_nan"))
-        events += [f"ascertain_{modality}_some_nan"] * (not finite_TC.all())
+        own_TC, nan = base_mat.pick_columns(data_TC, columns, f"ascertain_{modality}")
+        events += nan
+        if own_TC is None:
+            return _Part(None, start, tuple(events))
         stated_hz = self.config.rate_hz if modality == "ecg" else 0.0
         order, times_s, rate_hz, met = _times(data_TC[:, 0].astype(np.float64), stated_hz, path)
         own_TC, gaps = base_rates.on_grid(times_s, own_TC[order], rate_hz, path)
@@ -191,7 +186,7 @@ class _Part:
 
 def _times(stamps_ms: np.ndarray, stated_hz: float, path: Path) -> tuple[np.ndarray, np.ndarray, float, list[str]]:
     """(order of the samples, their times in s, rate, what was met); the rate is the stamps' where none is stated."""
-    stamps_s = np.where(np.abs(stamps_ms) < _LATEST_MS, stamps_ms / 1000, np.nan)
+    stamps_s = base_rates.seconds(stamps_ms)
     order, faults = base_rates.in_order(stamps_s)
     if len(order) < 2:
         if not stated_hz:

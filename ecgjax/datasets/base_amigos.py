@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_mat
-from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.datasets import base_files
+from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec
 
 # In the order of the preprocessed files. The short ones were watched by all 40, the long ones by 37 of them.
@@ -57,27 +57,11 @@ def video_id(value: Any) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9]{1,20}", text) else ""
 
 
-def check_modalities(wanted: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for modality in wanted:
-        if modality not in known:
-            hint = did_you_mean(modality, known)
-            raise UserError(f"--config.dataset.modalities: this release has no {modality!r}.{hint}")
-
-
 def self_labels(answers: dict[str, float], start_s: float, stop_s: float) -> tuple[list[Label], list[str]]:
     """Labels from one person's answers on one video, and an event for every answer that is missing."""
     given = {name: value for name, value in answers.items() if np.isfinite(value)}
     labels = [Label(name, start_s, stop_s, value) for name, value in given.items()]
     return labels, ["amigos_answer_missing"] * (len(answers) - len(given))
-
-
-def pick_columns(trial_TC: np.ndarray, modality: str, columns: list[int]) -> tuple[np.ndarray | None, list[str]]:
-    """A copy of a modality's columns, None where one of them has nothing, and what was met."""
-    samples_TC = base_mat.single(trial_TC[:, columns])
-    finite_TC = np.isfinite(samples_TC)
-    if not finite_TC.any(axis=0).all():
-        return None, [f"amigos_{modality}_all_nan"]
-    return samples_TC, [f"amigos_{modality}_some_nan"] * (not finite_TC.all())
 
 
 def check_trial(trial_TC: np.ndarray, num_columns: int, where: str) -> None:

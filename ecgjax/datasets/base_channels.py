@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ecgjax.errors import DataError, UserError, did_you_mean
 
@@ -54,6 +54,14 @@ class Channels:
     resp: tuple[str, ...] = ()
     emg: tuple[str, ...] = ()
     acc: tuple[str, ...] = ()
+
+
+def check_modalities(wanted: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raises UserError unless `what` has all modalities that are wanted."""
+    for modality in wanted:
+        if modality not in known:
+            told = did_you_mean(modality, known)
+            raise UserError(f"--config.dataset.modalities: {what} has no {modality!r}.{told}")
 
 
 def normal_unit(unit: str) -> tuple[str, float]:

@@ -9,15 +9,15 @@ import dataclasses
 import enum
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_pickle
-from ecgjax.errors import DataError, UserError, did_you_mean
-from ecgjax.signals.recording import Label, Signal
+from ecgjax.datasets import base_channels, base_files, base_pickle
+from ecgjax.errors import DataError, UserError
+from ecgjax.signals.recording import Signal
 
 _MAX_STRETCHES = 2000  # of one label; a protocol has some twenty. Ours
 _APART_S = 1.0  # ours: two lengths that are the same but for rounding
@@ -77,16 +77,13 @@ def people(root: str, pattern: str, what: str) -> dict[str, str]:
     return found
 
 
-def wanted(kinds: Mapping[str, Kind], modalities: Iterable[str]) -> dict[str, Kind]:
+def wanted(kinds: Mapping[str, Kind], modalities: Collection[str]) -> dict[str, Kind]:
     """Those of the kinds that are wanted; all of them where nothing is.
 
     Raises:
       UserError: the device has no such modality.
     """
-    for modality in modalities:
-        if modality not in kinds:
-            hint = did_you_mean(modality, kinds)
-            raise UserError(f"--config.dataset.modalities: this device has no {modality!r}.{hint}")
+    base_channels.check_modalities(modalities, kinds, "this device")
     return {modality: kind for modality, kind in kinds.items() if not modalities or modality in modalities}
 
 
@@ -158,17 +155,6 @@ def unequal(signals: Mapping[str, Signal], labelled_s: float, name: str) -> list
     """An event for each signal that ends a second or more before or after the labels: "wesad_ecg_and_labels_differ"."""
     differ = [m for m, signal in signals.items() if abs(signal.duration_s - labelled_s) >= _APART_S]
     return [f"{name}_{modality}_and_labels_differ" for modality in differ]
-
-
-def moved(labels: Iterable[Label], by_s: float) -> list[Label]:
-    return [dataclasses.replace(label, start_s=label.start_s + by_s, stop_s=label.stop_s + by_s) for label in labels]
-
-
-def fitted(labels: Iterable[Label], signals: Mapping[str, Signal]) -> tuple[Label, ...]:
-    """Labels as far as there are signals."""
-    stop_s = max(signal.start_s + signal.duration_s for signal in signals.values())
-    cut = [dataclasses.replace(x, start_s=max(x.start_s, 0.0), stop_s=min(x.stop_s, stop_s)) for x in labels]
-    return tuple(label for label in cut if label.start_s < label.stop_s)
 
 
 def place_of(part: Signal, whole: Signal) -> float | None:

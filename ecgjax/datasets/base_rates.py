@@ -5,8 +5,14 @@ import numpy as np
 from ecgjax.errors import DataError
 
 TOLERANCE = 0.01
+_LATEST_MS = 1e13  # ours: in 2286, if stamps count from 1970
 _GAP_SAMPLES = 5.0  # ours: a longer step is a gap; a shorter one is a stamp that came late
 _MAX_SAMPLES = 1 << 23  # of a grid, over two hours at 1000 Hz: more is a broken stamp
+
+
+def seconds(stamps_ms: np.ndarray) -> np.ndarray:
+    """Time stamps in seconds, NaN for those that are none."""
+    return np.where(np.abs(stamps_ms) < _LATEST_MS, stamps_ms / 1000, np.nan)
 
 
 def in_order(times_s: np.ndarray) -> tuple[np.ndarray, int]:

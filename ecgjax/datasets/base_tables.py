@@ -67,6 +67,14 @@ def read_records(
     raise DataError(path, "no column", f"None of its first rows names columns for {', '.join(needed)}.")
 
 
+def number(cell: object) -> float:
+    """Of a cell; NaN where it is none."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
 def _text(path: Path) -> Iterator[tuple[object, ...]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         first = file.readline(_MAX_LINE)

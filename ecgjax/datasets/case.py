@@ -17,13 +17,13 @@ Only what lies within clips 1 to 8 is labelled. EMG is the RMS that its sensor g
 import dataclasses
 import enum
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_rates, base_tables, base_text
-from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.datasets import base_channels, base_files, base_labels, base_rates, base_tables, base_text
+from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 CLIPS = ("amusing-1", "amusing-2", "boring-1", "boring-2", "relaxed-1", "relaxed-2", "scary-1", "scary-2")  # 1 to 8
@@ -78,10 +78,7 @@ class Case:
     name = "case"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _KINDS:
-                told = did_you_mean(modality, _KINDS)
-                raise UserError(f"--config.dataset.modalities: CASE has no {modality!r}.{told}")
+        base_channels.check_modalities(config.modalities, _KINDS, "CASE")
         self.config = config
         self.label_specs = dict(_LABEL_SPECS)
 
@@ -100,9 +97,8 @@ class Case:
         signals = _signals(path, times_s, table, self.config.modalities, events)
         labels = [Label("video", a, b, number - 1.0) for a, b, number in clips or ()]
         labels += _ratings(path, clips, events)
-        duration_s = next(iter(signals.values())).duration_s
-        labels = tuple(_on_axis(labels, float(times_s[0]), duration_s))
-        return Recording(key, key, signals, labels, events=tuple(events), sources=(file,))
+        within, outside = base_labels.on_axis(labels, signals, self.name, float(times_s[0]))
+        return Recording(key, key, signals, within, events=(*events, *outside), sources=(file,))
 
     def _files(self) -> dict[str, str]:
         """The file of signals of each person, of one release."""
@@ -221,12 +217,10 @@ def _clips_of_raw(path: Path, events: list[str]) -> list[tuple[float, float, int
     return [run for run in runs if run[2] <= len(CLIPS)]
 
 
-def _seconds(ms: str) -> float:
+def _seconds(cell: object) -> float:
     """0 for what is no time."""
-    try:
-        return float(ms) * 1e-3 if 0 < float(ms) < 1e7 else 0.0
-    except ValueError:
-        return 0.0
+    ms = base_tables.number(cell)
+    return ms * 1e-3 if 0 < ms < 1e7 else 0.0
 
 
 def _ratings(path: Path, clips: list[tuple[float, float, int]] | None, events: list[str]) -> list[Label]:
@@ -265,11 +259,3 @@ def _held(name: str, rows: np.ndarray, start_s: float, stop_s: float) -> list[La
     first, last = np.concatenate([[0], changes]), np.append(changes, len(rows)) - 1
     starts, stops = rows[first, 0].clip(min=start_s).tolist(), rows[last, 1].clip(max=stop_s).tolist()
     return [Label(name, *held) for held in zip(starts, stops, rows[first, 2].tolist(), strict=True)]
-
-
-def _on_axis(labels: list[Label], zero_s: float, duration_s: float) -> Iterator[Label]:
-    """On the recording's axis, whose second 0 is its first sample; what is not in it is left out."""
-    for label in labels:
-        start_s, stop_s = max(label.start_s - zero_s, 0.0), min(label.stop_s - zero_s, duration_s)
-        if start_s < stop_s:
-            yield Label(label.name, start_s, stop_s, label.value)

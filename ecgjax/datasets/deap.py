@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_mat, base_pickle
-from ecgjax.errors import DataError, UserError, did_you_mean, require
+from ecgjax.datasets import base_channels, base_files, base_mat, base_pickle
+from ecgjax.errors import DataError, UserError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"(s\d\d)\.(dat|mat)"
@@ -58,10 +58,7 @@ class Deap:
     name = "deap"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _KINDS:
-                hint = did_you_mean(modality, _KINDS)
-                raise UserError(f"--config.dataset.modalities: DEAP is read without {modality!r}.{hint}")
+        base_channels.check_modalities(config.modalities, _KINDS, "what is read of DEAP")
         require(0 <= config.baseline_s < 60, "--config.dataset.baseline_s", config.baseline_s, "0 to 60 s")
         require(0 < config.num_trials <= 99, "--config.dataset.num_trials", config.num_trials, "1 to 99")
         self.config = config

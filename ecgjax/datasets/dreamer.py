@@ -112,11 +112,9 @@ class Dreamer:
         if samples_TC.ndim != 2 or samples_TC.shape[1] != _NUM_CHANNELS:
             raise DataError(where, "other columns", f"It has {samples_TC.shape} numbers instead of samples x 2.")
         columns = list(self.config.ecg_columns)
-        own_TC = samples_TC[:, columns]
-        finite_TC = np.isfinite(own_TC)
-        if not finite_TC.any(axis=0).all():
+        own_TC, events = base_mat.pick_columns(samples_TC, columns, self.name)
+        if own_TC is None:
             raise DataError(where, "clip all NaN", "Nothing of it was recorded; leave it out.")
-        events = ["dreamer_some_nan"] * (not finite_TC.all())
         rate_hz = base_mat.number(root.get("ECG_SamplingRate"))
         if not 1 <= rate_hz <= 1e5:
             rate_hz, events = _RATE_HZ, [*events, "dreamer_no_sampling_rate"]

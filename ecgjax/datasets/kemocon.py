@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_rates, base_tables, base_text
-from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.datasets import base_channels, base_files, base_labels, base_rates, base_tables, base_text
+from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 
@@ -81,10 +81,7 @@ class KEmoCon:
     name = "kemocon"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _KINDS:
-                told = did_you_mean(modality, _KINDS)
-                raise UserError(f"--config.dataset.modalities: K-EmoCon has no {modality!r}.{told}")
+        base_channels.check_modalities(config.modalities, _KINDS, "K-EmoCon")
         self.config = config
         self.label_specs = dict(_LABEL_SPECS)
 
@@ -108,17 +105,15 @@ class KEmoCon:
             raise DataError(key, "no samples", f"Its E4 recorded no {' or '.join(self.config.modalities)}.")
         zero = min(start for start, _ in streams.values())
         signals = {m: dataclasses.replace(signal, start_s=start - zero) for m, (start, signal) in streams.items()}
-        stop_s = max(signal.start_s + signal.duration_s for signal in signals.values())
         labels = [*_conditions(times), *self._ratings(pid, times, events)] if times else []
-        within = _within(labels, zero, stop_s)
-        events += ["kemocon_labels_outside_recording"] * (len(within) < len(labels))
+        within, outside = base_labels.on_axis(labels, signals, self.name, zero)
         return Recording(
             key=key,
             subject=key,
             signals=signals,
-            labels=tuple(within),
+            labels=within,
             start_time=datetime.datetime.fromtimestamp(zero, datetime.UTC).isoformat(),
-            events=tuple(events),
+            events=(*events, *outside),
             sources=tuple(files[modality] for modality in signals),
         )
 
@@ -144,8 +139,8 @@ class KEmoCon:
         columns = {"pid": "pid"} | {name: name for name in _Times._fields}
         for path in self._find(r"subjects\.csv")[:1]:
             for row in base_tables.read_records(path, columns, tuple(columns)):
-                if _number(row["pid"]) == pid:
-                    times = _Times(*(_number(row[name]) / 1000 for name in _Times._fields))
+                if base_tables.number(row["pid"]) == pid:
+                    times = _Times(*(base_tables.number(row[name]) / 1000 for name in _Times._fields))
                     if 1e9 < times.inittime <= times.starttime < times.endtime < times.inittime + _LONGEST_S:
                         return times
         events.append("kemocon_without_times")
@@ -211,11 +206,12 @@ def _read_ratings(path: Path, prefix: str, times: _Times, events: list[str]) -> 
     """Of one rater, in Unix time: the last one ends with the debate, and none begins before it does."""
     columns = {"seconds": "seconds"} | {name: name for name in _SCALES}
     records = base_tables.read_records(path, columns, ("seconds", "arousal", "valence"))
-    rows = sorted(((_number(row["seconds"]), row) for row in records), key=lambda row: row[0])
-    rows = [(at, row) for at, row in rows if math.isfinite(at)]
+    rows = [(base_tables.number(row["seconds"]), row) for row in records]
+    timed = sorted(((at, row) for at, row in rows if math.isfinite(at)), key=lambda row: row[0])
+    events += ["kemocon_rating_without_time"] * (len(rows) - len(timed))
     labels, before = [], -math.inf
-    for at, row in rows:
-        stop = times.endtime - (rows[-1][0] - at)
+    for at, row in timed:
+        stop = times.endtime - (timed[-1][0] - at)
         start = stop - _RATED_S
         if start < times.starttime - 1e-3:
             events.append("kemocon_rating_before_debate")
@@ -224,20 +220,7 @@ def _read_ratings(path: Path, prefix: str, times: _Times, events: list[str]) -> 
             events.append("kemocon_ratings_overlap")
             continue
         before = stop
-        values = {name: _number(row.get(name)) for name in _SCALES}
-        events += ["kemocon_rating_missing"] * any(math.isnan(value) for value in values.values())
+        values = {name: base_tables.number(row.get(name)) for name in _SCALES}
+        events += ["kemocon_rating_missing"] * (not all(map(math.isfinite, values.values())))
         labels += [Label(prefix + name, start, stop, v) for name, v in values.items() if math.isfinite(v)]
     return labels
-
-
-def _within(labels: list[Label], zero: float, stop_s: float) -> list[Label]:
-    """On the recording's axis; what is not in it is left out."""
-    moved = [(label.name, label.start_s - zero, label.stop_s - zero, label.value) for label in labels]
-    return [Label(n, max(a, 0.0), min(b, stop_s), v) for n, a, b, v in moved if max(a, 0.0) < min(b, stop_s)]
-
-
-def _number(cell: object) -> float:
-    try:
-        return float(str(cell).strip() or "nan")
-    except ValueError:
-        return math.nan

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_text
-from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.datasets import base_channels, base_files, base_text
+from ecgjax.errors import DataError, UserError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _RATE_HZ = 256.0
@@ -42,10 +42,7 @@ class Maus:
     name = "maus"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _KINDS:
-                told = did_you_mean(modality, _KINDS)
-                raise UserError(f"--config.dataset.modalities: MAUS has no {modality!r}.{told}")
+        base_channels.check_modalities(config.modalities, _KINDS, "MAUS")
         self.config = config
         self.label_specs = {"n_back": LabelSpec(classes=_LEVELS)}
 

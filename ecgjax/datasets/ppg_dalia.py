@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_chest_wrist, base_files, base_pickle
+from ecgjax.datasets import base_chest_wrist, base_files, base_labels, base_pickle
 from ecgjax.datasets.base_chest_wrist import CHEST, WRIST, Device
 from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording
@@ -73,12 +73,14 @@ class PpgDalia:
         labels = [Label("activity", start_s, stop_s, float(number)) for start_s, stop_s, number in known]
         labelled_s = stretches[-1][1] if stretches else 0.0
         rates, told = _heart_rates(base_pickle.entry(tree, "label"), labelled_s)
+        told += base_chest_wrist.unequal(signals, labelled_s, self.name)
+        within, outside = base_labels.on_axis([*labels, *rates], signals, self.name)
         return Recording(
             key=key,
             subject=key,
             signals=signals,
-            labels=base_chest_wrist.fitted([*labels, *rates], signals),
-            events=(*events, *told, *base_chest_wrist.unequal(signals, labelled_s, self.name)),
+            labels=within,
+            events=(*events, *told, *outside),
             sources=base_chest_wrist.relative(self.config.root, path),
         )
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_poly5, base_tables
 from ecgjax.datasets.base_poly5 import Poly5
-from ecgjax.errors import DataError, UserError, did_you_mean, require
+from ecgjax.errors import DataError, UserError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"pp(\d+)[_-]\d+-\d+-\d+[_-]c(\d)([_-]cont\w*)?\.S00"
@@ -106,10 +106,7 @@ class Swell:
     name = "swell"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            if modality not in _CHANNELS:
-                told = did_you_mean(modality, _CHANNELS)
-                raise UserError(f"--config.dataset.modalities: SWELL-KW has no {modality!r}.{told}")
+        base_channels.check_modalities(config.modalities, _CHANNELS, "SWELL-KW")
         found = not config.tables or Path(config.tables).expanduser().is_dir()
         require(found, "--config.dataset.tables", config.tables, "a folder that is there, or nothing for the root")
         self.config = config

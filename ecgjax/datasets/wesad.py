@@ -22,6 +22,7 @@ from ecgjax.datasets import (
     base_chest_wrist,
     base_empatica,
     base_files,
+    base_labels,
     base_pickle,
     base_respiban,
     base_wesad_quest,
@@ -94,12 +95,14 @@ class Wesad:
             events.append("wesad_other_subject_in_file")
         labels, told, files = _labels(tree, key, path)
         labelled_s = max((label.stop_s for label in labels), default=0.0)
+        told += base_chest_wrist.unequal(signals, labelled_s, self.name) if labels else []
+        within, outside = base_labels.on_axis(labels, signals, self.name)
         return Recording(
             key=key,
             subject=key,
             signals=signals,
-            labels=base_chest_wrist.fitted(labels, signals),
-            events=(*events, *told, *(base_chest_wrist.unequal(signals, labelled_s, self.name) if labels else ())),
+            labels=within,
+            events=(*events, *told, *outside),
             sources=base_chest_wrist.relative(self.config.root, *files),
         )
 
@@ -119,31 +122,32 @@ class Wesad:
         if not signals:
             raise DataError(path, "no signal", f"It has none of {', '.join(self._kinds)}.")
         pickled = path.absolute().with_name(f"{key}.pkl")
-        labels, told, files = self._labels_of_samples(key, pickled, known, everything.get(known))
+        labels, zero_s, told, files = self._labels_of_samples(key, pickled, known, everything.get(known))
+        within, outside = base_labels.on_axis(labels, signals, self.name, zero_s)
         return Recording(
             key=key,
             subject=key,
             signals=signals,
-            labels=base_chest_wrist.fitted(labels, signals),
+            labels=within,
             start_time=start_time,
-            events=(*events, *told),
+            events=(*events, *told, *outside),
             sources=(*sources, *base_chest_wrist.relative(root, *files)),
         )
 
     def _labels_of_samples(
         self, key: str, path: Path, known: str, whole: Signal | None
-    ) -> tuple[list[Label], list[str], tuple[Path, ...]]:
-        """Labels of the pickle where its samples lie, events, and the files that were read."""
+    ) -> tuple[list[Label], float, list[str], tuple[Path, ...]]:
+        """Labels of the pickle, the second of it at which `whole` begins, events, and the files that were read."""
         if not path.is_file():
-            return [], ["wesad_without_labels"], ()
+            return [], 0.0, ["wesad_without_labels"], ()
         tree = _tree(path)
         kinds = {known: self._all[known]}
         part, _ = base_chest_wrist.read_signals(path, tree, self.config.device, kinds, self.name)
         start_s = None if whole is None else base_chest_wrist.place_of(part[known], whole)
         if start_s is None:
-            return [], ["wesad_not_synchronised"], (path,)
+            return [], 0.0, ["wesad_not_synchronised"], (path,)
         labels, told, files = _labels(tree, key, path)
-        return base_chest_wrist.moved(labels, start_s), [*told, "wesad_synchronised_by_samples"], files
+        return labels, -start_s, [*told, "wesad_synchronised_by_samples"], files
 
 
 def _tree(path: Path) -> Any:
