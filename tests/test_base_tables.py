@@ -87,6 +87,9 @@ def repacked(book, change):
                 archive.writestr(name, content)
 
 
+LATE = b"<!--" + b"x" * 4089 + b"-->"  # what follows stands on the border of a block
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -94,12 +97,21 @@ def repacked(book, change):
         (lambda n, c: c[: len(c) // 2] if "sheet2" in n else c, "damaged workbook"),
         (lambda n, c: c.replace(b"<v>", b"<v>x") if "sheet2" in n else c, "damaged workbook"),
         (lambda n, c: b"<!DOCTYPE a>" + c if "sheet2" in n else c, "unsafe archive.*declares a document type"),
+        (lambda n, c: LATE + b"<!DOCTYPE a>" + c if "sheet2" in n else c, "unsafe archive.*declares a document type"),
+        (lambda n, c: "<!DOCTYPE a>".encode("utf-16") + c if "sheet2" in n else c, "unsafe archive.*declares a doc"),
         (lambda n, c: c + b" " * (1 << 24) if "sheet2" in n else c, "unsafe archive. It would unpack from"),
     ],
 )
-def test_workbooks_that_are_damaged_or_unsafe(book, change, told):
+def test_workbooks_that_are_damaged_or_unsafe(book, change, told, monkeypatch):
+    monkeypatch.setattr(base_tables, "_BLOCK", 4099)
     repacked(book, change)
     with pytest.raises(DataError, match=told):
+        list(read_rows(book, "Sheet3"))
+
+
+def test_a_workbook_that_would_take_much_memory_is_not_unpacked(book, monkeypatch):
+    monkeypatch.setattr(base_tables, "_MAX_UNPACKED", 5000)
+    with pytest.raises(DataError, match="unsafe archive. It would unpack from .* bytes in"):
         list(read_rows(book, "Sheet3"))
 
 
