@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from ecgjax.datasets import base_files, base_mat, base_mat_elements
+from ecgjax.datasets import base_mat, base_mat_elements
 from ecgjax.datasets.base_mat import read_mat
 from ecgjax.errors import DataError
 
@@ -283,28 +283,3 @@ def test_columns_are_picked_and_what_is_missing_is_told():
     assert picked_TC.dtype == np.float32 and events == ["set_ecg_some_nan"]
     assert base_mat.pick_columns(values_TC, [2, 1], "set_ecg") == (None, ["set_ecg_all_nan"])
     assert base_mat.pick_columns(values_TC[3:], [0], "set_ecg")[1] == []
-
-
-def test_the_last_file_is_kept_until_it_changes(tmp_path):
-    calls = []
-
-    @base_files.keep_last
-    def read(path, suffix=""):
-        calls.append(path.name)
-        if path.read_text() == "bad":
-            raise DataError(path, "truncated")
-        return path.read_text() + suffix
-
-    a, b = tmp_path / "a", tmp_path / "b"
-    a.write_text("one")
-    b.write_text("bad")
-    assert [read(a), read(a), read(a, "!"), read(a, "!")] == ["one", "one", "one!", "one!"]
-    for _ in range(3):
-        with pytest.raises(DataError, match="truncated"):
-            read(b)
-    assert calls == ["a", "a", "b"]
-    b.write_text("mended")
-    assert read(b) == "mended"
-    a.unlink()
-    with pytest.raises(DataError, match="missing file"):
-        read(a)

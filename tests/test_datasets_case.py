@@ -225,8 +225,7 @@ def test_numbers_of_clips_that_nobody_knows_are_told(folder):
     recording = load(folder)
     assert counted(recording) == {"case_unknown_video": 1} and len(intervals(recording, "video")) == 8
     for name in (*CLIPS, "bluVid"):
-        number = corpus.SHOWN[name][0]
-        edit(physiological(folder), f",{number}\n", ",12\n", -1)
+        edit(physiological(folder), f",{corpus.SHOWN[name][0]}\n", ",12\n", -1)
     assert load(folder).labels == (), "no clip, no label"
 
 
@@ -245,8 +244,8 @@ def test_a_joystick_with_gaps_and_a_few_values_off_its_scale(tmp_path):
     rows[60] = "\t".join([rows[60].split("\t")[0], "27000", rows[60].split("\t")[2]])
     path.write_text("\n".join([*rows[:100], *rows[106:120], *rows[124:]]) + "\n")  # steps of 7, a gap, and of 5
     recording = load(tmp_path)
-    assert counted(recording) == {"case_gap_of_joystick": 1, "case_rating_off_scale": 1, "case_clips_unknown": 1,
-                                  "case_labels_outside_recording": 1}  # fmt: skip
+    told = ("gap_of_joystick", "rating_off_scale", "clips_unknown", "labels_outside_recording")
+    assert counted(recording) == {f"case_{event}": 1 for event in told}
     lacks = {"valence": [(3.0, 3.05), (5.0, 5.3)], "arousal": [(5.0, 5.3)]}
     for name, expected in lacks.items():
         found = intervals(recording, name)

@@ -104,6 +104,14 @@ def test_an_impulse_stays_at_its_second_in_every_channel(tmp_path):
         assert np.argmax(level_T) == 13 * steps[modality].resample_hz, modality
 
 
+def test_levels_that_files_do_not_agree_on_are_none(folder):
+    path = file(folder, "ppg")
+    path.write_text(path.read_text().replace("Trial 2:2back", "Trial 2:3back"))
+    recording = load(folder, "002/2")
+    assert recording.labels == () and recording.events == ("maus_files_say_different_levels",)
+    assert len(load(folder, "002/3").labels) == len(load(folder, "002/2", modalities=("ecg", "eda")).labels) == 1
+
+
 def test_folders_and_modalities(tmp_path):
     with pytest.raises(UserError, match="MAUS has no 'ppg'. Known: bvp, ecg, eda"):
         maus.Config(root=str(tmp_path), modalities=("ppg",)).make()

@@ -1,5 +1,6 @@
 """WESAD's other files: the text of the belt, and the wristband's own session."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,12 @@ def test_counts_that_a_thermistor_or_a_converter_cannot_give(folder):
     assert np.isfinite(temp_T).all() and temp_T[2:].min() > 0
     assert np.flatnonzero(np.isnan(recording.signals["ecg"].samples_TC[:, 0])).tolist() == [2, 3]
     assert counted(recording)["wesad_raw_value_outside_16_bits"] == 1
+
+
+def test_a_text_of_the_belt_that_no_person_fills(folder):
+    os.truncate(folder / "S2" / "S2_respiban.txt", (1 << 29) + 1)  # without bytes on the disk
+    with pytest.raises(DataError, match="S2_respiban.txt: too large"):
+        load(folder, source=Source.RAW)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ def is_inside(name: str) -> bool:
 
 
 def check_size(path: Path, max_bytes: int) -> None:
-    """Raises DataError unless the file is no larger: what is read in one piece must fit into memory."""
+    """Raises DataError unless the file is there, and no larger: what is read in one piece must fit into memory."""
+    if not path.is_file():
+        raise DataError(path, "missing file", "Check the folder.")
     if path.stat().st_size > max_bytes:
         remedy = f"It has {path.stat().st_size} bytes, where {max_bytes} are more than such a file needs."
         raise DataError(path, "too large", remedy)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgjax.datasets import base_files
 from ecgjax.datasets.base_mat_elements import REFETCH, Keep, Reader
 from ecgjax.errors import DataError
 
@@ -41,11 +42,9 @@ def read_mat(
     Raises:
       DataError: the file is missing, truncated, damaged, too large, or of another version.
     """
-    if content is None and not path.is_file():
-        raise DataError(path, "missing file", "Check the folder.")
+    if content is None:
+        base_files.check_size(path, _MAX_FILE)
     size = path.stat().st_size if content is None else len(content)
-    if size > _MAX_FILE:
-        raise DataError(path, "too large", f"It has {size} bytes; no file of this data set has over {_MAX_FILE}.")
     with path.open("rb") if content is None else io.BytesIO(content) as file:
         reader = Reader(path, file, size, _byte_order(path, file.read(520)), frozenset(skip), keep)
         file.seek(128)

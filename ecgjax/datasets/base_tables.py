@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ecgjax.datasets import base_files
 from ecgjax.errors import DataError
 
 MAX_ROWS, MAX_COLUMNS = 20_000, 256
@@ -34,10 +35,7 @@ def read_rows(path: Path, sheet: str = "") -> Iterator[tuple[object, ...]]:
     Raises:
       DataError: missing, no table, damaged, or larger than a table of this kind can be.
     """
-    if not path.is_file():
-        raise DataError(path, "missing file", "Check the folder.")
-    if path.stat().st_size > _MAX_BYTES:
-        raise DataError(path, "too large", f"It has {path.stat().st_size} bytes.")
+    base_files.check_size(path, _MAX_BYTES)
     return _workbook(path, sheet) if path.suffix.lower() == ".xlsx" else _text(path)
 
 

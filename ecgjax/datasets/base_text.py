@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgjax.datasets import base_files
 from ecgjax.errors import DataError
 
-_MAX_BYTES = 1 << 30  # of a file: CASE's have 200 MB
+_MAX_BYTES = 1 << 29  # of a file: CASE's have 200 MB
 _MAX_LINE = 1 << 16
 _ABSURD = 1e9  # in whatever unit: no body signal, but what damaged digits may say
 _REFETCH = "Fetch it again."
@@ -20,10 +21,7 @@ def first_row(path: Path, separator: str) -> tuple[str, ...]:
     Raises:
       DataError: the file is missing, empty, or too large to be one of these.
     """
-    if not path.is_file():
-        raise DataError(path, "missing file", "Check the folder.")
-    if path.stat().st_size > _MAX_BYTES:
-        raise DataError(path, "too large", f"It has {path.stat().st_size} bytes.")
+    base_files.check_size(path, _MAX_BYTES)
     with path.open("rb") as file:
         line = file.readline(_MAX_LINE).decode("utf-8-sig", "replace")
     if not line.strip():

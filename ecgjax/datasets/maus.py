@@ -57,7 +57,7 @@ class Maus:
 
     def load(self, key: str) -> Recording:
         person, trial = key.split("/")
-        files, signals, level, events = self._files(), {}, "rest", []
+        files, signals, levels, events = self._files(), {}, set(), []
         for modality in self.config.modalities:
             file = files.get((person, "resting" if trial == "rest" else _KINDS[modality]))
             found = self._column(file, trial, modality) if file else None
@@ -65,14 +65,17 @@ class Maus:
                 events.append(f"maus_no_{modality}")
                 continue
             level, samples_T = found
+            levels.add(level)
             signals[modality] = Signal(samples_T[:, None], _RATE_HZ, "unknown", (modality.upper(),)), file
         if not signals:
             raise DataError(key, "missing file", f"No file below {self.config.root} has samples of it.")
         sources = tuple(dict.fromkeys(file for _, file in signals.values()))
         signals = {modality: signal for modality, (signal, _) in signals.items()}
         stop_s = max(signal.duration_s for signal in signals.values())
-        labels = (Label("n_back", 0.0, stop_s, float(_LEVELS.index(level))),)
-        return Recording(key, person, signals, labels, trial=trial, events=tuple(events), sources=sources)
+        labels = [Label("n_back", 0.0, stop_s, float(_LEVELS.index(level))) for level in levels]
+        if len(labels) > 1:
+            labels, events = [], [*events, "maus_files_say_different_levels"]
+        return Recording(key, person, signals, tuple(labels), trial=trial, events=tuple(events), sources=sources)
 
     def _files(self) -> dict[tuple[str, str], str]:
         """By person and kind; of several copies, the first in order."""
