@@ -89,7 +89,16 @@ def test_half_of_the_minutes_must_lie_in_the_recording(folder, first_s, agree):
 def test_minutes_that_repeat_or_lack_their_neighbour(folder):
     rows = minutes(folder, "NN NN".replace(" ", "?"))
     write_minutes(folder / TABLES["tab"], [*reversed(rows), rows[1], minute_row(3, 2, "T", at(0))])
-    assert intervals(load(folder)) == [(0, 120, 0), (180, 300, 0)]
+    recording = load(folder)
+    assert intervals(recording) == [(0, 120, 0), (180, 300, 0)]
+    assert counted(recording) == {"swell_minute_of_two_conditions": 1}
+
+
+def test_minutes_that_begin_a_second_early_or_late(folder):
+    rows = [minute_row(3, 2, letter, at(second)) for letter, second in zip("NNTT", (0, 59, 121, 180), strict=True)]
+    write_minutes(folder / TABLES["tab"], rows)
+    recording = load(folder)
+    assert intervals(recording) == [(0, 119, 0), (121, 240, 2)] and counted(recording) == {}
 
 
 def test_a_stamp_may_have_lost_its_last_zeros(folder):

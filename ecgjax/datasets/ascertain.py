@@ -7,8 +7,9 @@ ratings of everybody. EEG and what was made of the face are not read.
 Files of ECG have 3 columns or 6. Loaders of others agree that the ECG is in columns 1 and 2 of some and 4 and 5 of the
 others; one goes by the number of columns, as is done here, one by the person (from P09 on), and where the two disagree
 it is counted. Which of the two columns is which arm they do not agree on. From one source alone: column 4 of Data_GSR
-(no unit), `timeECG` (when a file starts), and that P44 and P52 are bad or missing. The rate of GSR is that of its time
-stamps. ECG and GSR of a clip are taken to start together, unless their files say when they do.
+(no unit), `timeECG` (when a file starts; that `timeGSR` is its like is a guess), and that P44 and P52 are bad or
+missing. The rate of GSR is that of its time stamps. ECG and GSR of a clip are taken to start together, unless their
+files say when they do.
 """
 
 import dataclasses

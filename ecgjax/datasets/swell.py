@@ -234,9 +234,12 @@ def _timed(minutes: Sequence[_Minute], start: _Moment, duration_s: float, events
     events += ["swell_minutes_outside_recording"] * (len(inside) < len(at))
     spans: list[_Span] = []
     for a, b, value in inside:
+        if spans and a < spans[-1][1]:  # of two rows of one minute, one
+            events += ["swell_minute_of_two_conditions"] * (value != spans[-1][2])
+            a = spans[-1][1]
         if spans and spans[-1][1:] == (a, value):
             a = spans.pop()[0]
-        if not spans or a >= spans[-1][1]:  # of two rows of one minute, one
+        if a < b:
             spans.append((a, b, value))
     return spans
 
