@@ -91,7 +91,7 @@ def test_minutes_that_repeat_or_lack_their_neighbour(folder):
     write_minutes(folder / TABLES["tab"], [*reversed(rows), rows[1], minute_row(3, 2, "T", at(0))])
     recording = load(folder)
     assert intervals(recording) == [(0, 120, 0), (180, 300, 0)]
-    assert counted(recording) == {"swell_minute_of_two_conditions": 1}
+    assert counted(recording) == {"swell_minute_of_two_conditions": 1, "swell_unknown_condition": 1}
 
 
 def test_minutes_that_begin_a_second_early_or_late(folder):

@@ -42,6 +42,7 @@ _CHANNELS = {  # words of the name, and the place if no name has them
 CLASSES = ("neutral", "interruption", "time pressure", "relax")
 _RELAX = CLASSES.index("relax")
 _LETTERS = {"N": 0, "I": 1, "T": 2, "R": 3}
+_UNKNOWN = -1
 _RATINGS = {  # the column, and the ends of the scale
     "valence": ("Valence_rc", 1, 9),
     "arousal": ("Arousal_rc", 1, 9),
@@ -177,7 +178,9 @@ def _tables(root: str, block: _Block, events: list[str]) -> tuple[list[tuple[_Mi
             continue
         rows = _read_table(path, pattern == _OVERVIEW)
         events += ["swell_table_not_understood"] * (not rows)
-        found.append(rows.get(block, ()))
+        own = rows.get(block, ())
+        found.append(tuple(row for row in own if row.condition != _UNKNOWN))
+        events += ["swell_unknown_condition"] * (len(own) - len(found[-1]))
     return [rows for rows in found[:-1] if rows], found[-1]
 
 
@@ -197,9 +200,9 @@ def _read_table(path: Path, overview: bool) -> dict[_Block, tuple[_Minute, ...]]
         person = re.fullmatch(r"(?:pp)?(\d{1,3})(?:\.0)?", str(record.get("person")).strip(), re.IGNORECASE)
         block = re.fullmatch(r"c?(\d)(?:\.0)?", str(record.get("block")).strip(), re.IGNORECASE)
         letter = str(record.get("condition") or " ").strip()[:1].upper()
-        if person and block and letter in _LETTERS:
+        if person and block:
             ratings = [_number(record.get(name)) for name in _RATINGS]
-            minute = _Minute(_LETTERS[letter], _moment(record.get("time")), tuple(ratings))
+            minute = _Minute(_LETTERS.get(letter, _UNKNOWN), _moment(record.get("time")), tuple(ratings))
             blocks.setdefault((int(person[1]), int(block[1])), []).append(minute)
     return {block: tuple(minutes) for block, minutes in blocks.items()}
 
