@@ -262,6 +262,15 @@ def test_memory_is_bounded_by_what_is_wanted(tmp_path, monkeypatch):
     assert refused(path, "s") == "too large"
 
 
+def test_cells_and_structs_without_end_are_too_large(tmp_path, monkeypatch):
+    """A mebibyte of empty ones takes 2 KiB in the file, and 16 MiB in memory."""
+    monkeypatch.setattr(base_mat_elements, "_MAX_KEPT", 1 << 23)
+    num, names = 1 << 17, element(5, struct.pack("<i", 4)) + element(1, b"one\0")
+    for kind, head in ((1, b""), (2, names)):
+        variable = matrix(kind, (num, 1), head, element(14, b"") * num, name=b"x")
+        assert refused(write(tmp_path / "a.mat", element(15, zlib.compress(variable))), "x") == "too large"
+
+
 def test_values_of_another_kind_are_named(tmp_path):
     path = tmp_path / "a.mat"
     for call in (base_mat.fields, base_mat.items, base_mat.numbers):

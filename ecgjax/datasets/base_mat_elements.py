@@ -24,6 +24,7 @@ _BLOCK, _PACKED_BLOCK = 1 << 20, 1 << 16  # bytes inflated and read at once
 _MAX_KEPT = 1 << 29  # bytes, ours; DREAMER has 220 MB. While one array is put together, it is there twice
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_NAMES = 20, 32, 1 << 20  # ours; the last in bytes
 _WIDEST = 8  # bytes, of a number as it is stored
+_VALUE = 128  # bytes that any value takes in Python, if it is empty
 REFETCH = "Fetch it again."
 
 
@@ -210,6 +211,7 @@ class Reader:
             return self._text(stream, end, dims[0])
         if kind == _CELL:
             self._check_room(count, 8, stream, end)
+            self._hold(_VALUE * count)
             return [self._matrix(stream, end, depth + 1) for _ in range(count)]
         return self._structs(stream, end, count, depth) if kind == _STRUCT else None
 
@@ -257,6 +259,7 @@ class Reader:
         starts = range(0, len(names), length[0])
         fields = [names[at : at + length[0]].split(b"\0")[0].decode("latin-1") for at in starts]
         self._check_room(count * len(fields), 8, stream, end)
+        self._hold(_VALUE * count * (1 + len(fields)))
         if not fields:
             return {}
         structs = [self._struct(stream, end, fields, depth) for _ in range(count)]
