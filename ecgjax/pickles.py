@@ -7,7 +7,7 @@ caller says what calling it gives.
 
 Byte strings, which in Python 2 are its texts too, become texts in latin1. The long ones, of arrays, stay in the file:
 of them a `Stored` is given, whose bytes are read when they are asked for. So a pickle of a gigabyte takes next to no
-memory, and what one can make us take is bounded by the number of its operations and the size of its file.
+memory, and what one can make us take is bounded by the number of its operations and the size of what is not such.
 """
 
 import codecs
@@ -26,6 +26,7 @@ _KEYS = (str, int, float, type(None))  # a tuple within a tuple within ... overf
 _MAX_KEY = 1 << 61  # numbers beyond it can be chosen to have one hash, and a dict of them would take for ever
 _LONG = 1 << 16  # bytes; a longer string is no text
 _MAX_OPERATIONS = 1 << 21  # a training checkpoint of 40,000 tensors has 1.2 million; 200 bytes or so each
+_MAX_TAKEN = 1 << 29  # bytes, of all that does not stay in the file; ours
 _BLOCK = 1 << 20
 
 
@@ -112,13 +113,19 @@ class _Source:
     """The file as the readers of `pickletools` want it. Nothing is read that is not there, and no line without end."""
 
     def __init__(self, file: io.BufferedIOBase):
-        self._file, self._size = file, file.seek(0, io.SEEK_END)
+        self._file, self._size, self._taken = file, file.seek(0, io.SEEK_END), 0
         file.seek(0)
 
     def read(self, count: int) -> bytes:
         if count > self._size - self._file.tell():
             raise EOFError("it ends early")
+        self._take(count)
         return self._file.read(count)
+
+    def _take(self, count: int) -> None:
+        self._taken += count
+        if self._taken > _MAX_TAKEN:
+            raise Foreign(f"more than {_MAX_TAKEN >> 20} MiB of texts")
 
     def leave(self, count: int) -> Stored:
         """What comes next stays in the file."""
@@ -138,6 +145,7 @@ class _Source:
         """The rest of a line, without its end; a long one stays in the file."""
         start, line = self._file.tell(), self._file.readline(_LONG)
         if line[-1:] == b"\n":
+            self._take(len(line))
             return line[:-1]
         while block := self._file.read(_BLOCK):
             if (end := block.find(b"\n")) >= 0:
@@ -158,10 +166,6 @@ def _text(source: _Source, width: int) -> str:
     if len(raw) > _LONG and re.search(rb"[\xc4-\xff]", raw):  # one rare letter, and all take four bytes each
         raise Foreign("a long text that is not in latin1")
     return raw.decode("utf-8")
-
-
-def _name(source: _Source) -> str:
-    return " ".join(source.readline()[:-1].decode("latin-1") for _ in range(2))
 
 
 def _quoted(source: _Source) -> str | Stored:
@@ -254,22 +258,17 @@ _WIDTHS = {  # of the number of bytes, of arguments that `pickletools` would rea
 }
 _ARGUMENTS: dict[str, Callable[[_Source], Any]] = {
     "STRING": _quoted,
-    "GLOBAL": _name,
+    "GLOBAL": lambda source: " ".join(source.readline()[:-1].decode("latin-1") for _ in range(2)),
     **{name: functools.partial(kind, width=width) for kind, names in _WIDTHS.items() for name, width in names.items()},
 }
 _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda m, a: None,
-    "FRAME": lambda m, a: None,
-    "NONE": lambda m, a: m.push(None),
-    "NEWTRUE": lambda m, a: m.push(True),
-    "NEWFALSE": lambda m, a: m.push(False),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda m, a: None),
+    **{name: lambda m, a, v=v: m.push(v) for name, v in (("NONE", None), ("NEWTRUE", True), ("NEWFALSE", False))},
     **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"), _Machine.push),
     **dict.fromkeys(("UNICODE", *_ARGUMENTS), _Machine.push),
     "GLOBAL": _Machine.name,
     "MARK": _Machine.mark,
-    "EMPTY_DICT": lambda m, a: m.push({}),
-    "EMPTY_LIST": lambda m, a: m.push([]),
-    "EMPTY_TUPLE": lambda m, a: m.push(()),
+    **{f"EMPTY_{t.__name__.upper()}": lambda m, a, t=t: m.push(t()) for t in (dict, list, tuple)},
     "DICT": lambda m, a: m.push(_pairs(m.since_mark())),
     "LIST": lambda m, a: m.push(m.since_mark()),
     "TUPLE": lambda m, a: m.push(tuple(m.since_mark())),

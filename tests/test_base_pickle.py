@@ -215,6 +215,17 @@ def test_what_is_huge_takes_no_memory(at, huge):
         assert peak < 4 << 20
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b"T" + (50_000).to_bytes(4, "little") + b"a" * 50_000, code("a" * 50_000, 0), b"X\xa0\x86\x01\0" + b"a" * 100_000],
+)
+def test_texts_have_a_bound_together(at, text, monkeypatch):
+    monkeypatch.setattr("ecgjax.pickles._MAX_TAKEN", 1 << 20)
+    assert len(opened(at, whole(b"(" + text * 9 + b"l"))) == 9
+    with pytest.raises(DataError, match="unsafe pickle. It asks for more than 1 MiB of texts"):
+        opened(at, whole(b"(" + text * 22 + b"l"))
+
+
 def test_a_list_within_itself_is_a_value_like_others(at):
     found = opened(at, whole(b"]q\x00h\x00a"))
     assert found[0] is found and entry(found, "signal") is None
