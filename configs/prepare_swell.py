@@ -30,7 +30,7 @@ ABOUT = About(
     modalities=("ecg", "eda"),
     labels=("condition", "valence", "arousal", "dominance", "stress", "mental_effort", "mental_demand",
             "physical_demand", "temporal_demand", "effort", "performance", "frustration"),
-    licence="CC BY-NC-SA 4.0",
+    licence="CC BY-NC-SA 4.0 by one source: see the record",
     access="https://doi.org/10.17026/dans-x55-69zp (DANS)",
     cite="Koldijk et al., ICMI 2014",
     verified=Verified.LAYOUT,

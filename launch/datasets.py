@@ -1,6 +1,6 @@
 """Which data sets there are readers for, and what a download of one holds and lacks.
 
-    python -m launch.datasets                                     # all of them: people, hours, signals, labels, licence
+    python -m launch.datasets                                     # all of them: people, hours, signals, labels; where
     python -m launch.datasets --dataset=eegmat                    # one: where to ask for it, what to cite
     python -m launch.datasets --dataset=eegmat --check=DIR        # reads DIR, says what is there; writes nothing
 
@@ -61,13 +61,14 @@ def abouts() -> "dict[str, About]":
 def table(sets: "dict[str, About]") -> str:
     from ecgjax.evaluation import tables
 
-    head = ["", "signals", "labels", "licence", "reader tried on", "people", "hours"]
-    lines = [
-        [name, " ".join(a.modalities), few(a.labels), a.licence, a.verified.value] + [number(a.people), number(a.hours)]
-        for name, a in sets.items()
-    ]
+    what = [["", "signals", "labels", "reader tried on", "people", "hours"]]
+    where = [["", "licence", "where to ask"]]
+    for name, a in sets.items():
+        signals, counts = " ".join(a.modalities), [number(a.people), number(a.hours)]
+        what.append([name, signals, few(a.labels), a.verified.value, *counts])
+        where.append([name, a.licence, a.access])
     general = "Files of a general format (WFDB, EDF, text, sessions of an Empatica E4, ...) have configs of their own."
-    return f"{tables.aligned([head, *lines], num_texts=5)}\n\n{general}"
+    return "\n\n".join([tables.aligned(what, num_texts=4), tables.aligned(where, num_texts=3), general])
 
 
 def few(names: tuple[str, ...]) -> str:

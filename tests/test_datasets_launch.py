@@ -18,11 +18,13 @@ DOCS = Path(__file__).parents[1] / "docs" / "datasets.md"
 def test_all_are_listed_and_each_tells_where_to_get_it(run_module):
     run = run_module("launch.datasets")
     assert run.returncode == 0, run.stderr
-    rows = {line.split()[0]: line for line in run.stdout.splitlines() if line}
-    assert SETS.keys() < rows.keys() and "stress_predict" in SETS
-    assert " condition arousal valence and 19 more " in rows["kemocon"] and " stress task " in rows["stress_predict"]
+    what, where, _ = run.stdout.split("\n\n")
+    what, where = ({line.split()[0]: line for line in table.splitlines()[2:]} for table in (what, where))
+    assert SETS.keys() == what.keys() == where.keys() and "stress_predict" in SETS
+    assert " condition arousal valence and 19 more " in what["kemocon"] and " stress task " in what["stress_predict"]
     for name, about in SETS.items():
-        assert about.licence in rows[name] and about.verified.value in rows[name]
+        assert about.licence in where[name] and about.access in where[name] and about.verified.value in what[name]
+        assert what[name].split()[-2:] == [datasets.number(about.people), datasets.number(about.hours)]
     run = run_module("launch.datasets", "--dataset=eegmat")
     assert "physionet.org/content/eegmat" in run.stdout and "Zyma" in run.stdout and "36 people" in run.stdout
 
