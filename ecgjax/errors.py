@@ -33,7 +33,9 @@ class DataError(UserError):
 
     def __init__(self, path: object, reason: str, remedy: str = ""):
         self.path, self.reason, self.remedy = str(path), reason, remedy
-        super().__init__(f"{path}: {reason}." + (f" {remedy}" if remedy else ""))
+        text = f"{path}: {reason}." + (f" {remedy}" if remedy else "")
+        # One line, whatever it quotes of a file or a library: no line breaks, no commands to a terminal.
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in text))
 
     def __reduce__(self):  # crosses process borders, where exceptions travel by their constructor
         return type(self), (self.path, self.reason, self.remedy)
