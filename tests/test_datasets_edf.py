@@ -153,6 +153,21 @@ def test_files_that_are_no_edf_or_hold_nothing(tmp_path):
         load(tmp_path / "eeg.edf", channels=Channels(ecg=("ECG",)))
 
 
+def test_a_header_that_hides_its_annotations_is_refused(tmp_path):
+    """Else each later signal would be read where its neighbour lies."""
+    path = tmp_path / "a.edf"
+    write_edf(path, [channel("EEG Fp1", unit="uV"), channel()], "EDF+C")
+    path.write_bytes(path.read_bytes().replace(b"EDF Annotations ", b" EDF Annotations"))
+    assert refused(path) == "unreadable header"
+
+
+def test_a_file_whose_annotations_are_blank_has_no_start(tmp_path):
+    path = tmp_path / "a.edf"
+    write_edf(path, [channel()], "EDF+C")
+    path.write_bytes(path.read_bytes().replace(b"+0\x14\x14\0+0\x151\x14note\x14", bytes(17)))
+    assert load(path).start_time == ""
+
+
 def test_a_file_keeps_its_folder_in_its_key(tmp_path):
     write_edf(tmp_path / "x" / "a.EDF", [channel()])
     write_edf(tmp_path / "._a.edf", [channel()])  # left by a file manager

@@ -51,10 +51,12 @@ def read_edf(
             raise DataError(path, "unreadable header", f"Not an EDF or BDF file: {error}.") from error
         try:
             start_time = edf.startdatetime.isoformat()
-        except ValueError:  # anonymised, or no date
+        except (ValueError, IndexError):  # anonymised, or no date
             start_time = ""
     if not signals:
         raise DataError(path, "header without signal", "The file holds annotations only; leave it out.")
+    if len(signals) != len(layout.places):
+        raise DataError(path, "unreadable header", "Its signals and its annotations cannot be told apart.")
     onsets_s = layout.record_onsets_s()
     events = list(layout.events)
     found = {}
