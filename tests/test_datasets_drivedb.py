@@ -187,6 +187,14 @@ def test_tables_that_are_refused(folder, how, reason):
     assert reason_of(folder) == reason
 
 
+def test_a_number_beyond_float32_is_infinite(folder):
+    path = folder / "csv_15hz" / "drive10.csv"
+    *rows, last = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, last.rpartition(",")[0] + ",1e308"]) + "\n")
+    made = drivedb.Config(root=str(folder)).make()
+    assert made.load("drive10").signals["resp"].samples_TC[-1] == np.inf
+
+
 def test_a_gap_in_the_time_stamps_is_missing_samples(folder):
     path = folder / "csv_15hz" / "drive10.csv"
     text = path.read_text()

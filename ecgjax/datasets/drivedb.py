@@ -180,7 +180,9 @@ def _open_table(path: Path, file: str) -> _Drive:
         raise DataError(path, "time stamps", "They are missing somewhere, repeat, or go back.")
     base_rates.check_rate(times_s, _FRAME_HZ, path)
     names = tuple(table.columns.drop("elapsed time"))
-    samples_TC, gaps = base_rates.on_grid(times_s, table[list(names)].to_numpy(np.float32), _FRAME_HZ, path)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is gated
+        rows_TC = table[list(names)].to_numpy(np.float32)
+    samples_TC, gaps = base_rates.on_grid(times_s, rows_TC, _FRAME_HZ, path)
     return _Drive(
         names=names,
         read=lambda name: Signal(samples_TC[:, [names.index(name)]], _FRAME_HZ, "unknown", (name,)),
