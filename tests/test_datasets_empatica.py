@@ -107,6 +107,13 @@ def test_another_rate_is_counted(tmp_path):
     assert recording.events == ("e4_temp_at_another_rate",)
 
 
+def test_a_number_beyond_float32_is_infinite(tmp_path):
+    write_e4(tmp_path / "s", START, 20.0)
+    path = tmp_path / "s" / "BVP.csv"
+    path.write_text("\n".join([*path.read_text().splitlines()[:-1], "1e308"]) + "\n")
+    assert load(tmp_path).signals["bvp"].samples_TC[-1] == np.inf
+
+
 def test_a_modality_without_its_file_is_counted_and_all_are_refused(tmp_path):
     write_e4(tmp_path / "s", START, 20.0, kinds="EDA BVP")
     recording = load(tmp_path)
@@ -212,6 +219,9 @@ def test_an_archive_that_names_places_outside_is_refused(tmp_path, name):
 def test_archives_with_links_or_too_much_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "s.zip"
     archive(path, "EDA.csv", "BVP.csv", link="BVP.csv")
+    assert refused(tmp_path, "s.zip") == "unsafe archive"
+    archive(path, "Q.txt")
+    path.write_bytes(path.read_bytes().replace(b"Q.txt", b"\0.txt"))  # its name ends there
     assert refused(tmp_path, "s.zip") == "unsafe archive"
     archive(path, *(f"{i}.txt" for i in range(1001)))
     assert refused(tmp_path, "s.zip") == "unsafe archive"

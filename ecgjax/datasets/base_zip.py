@@ -61,6 +61,8 @@ def _check(path: Path, infos: list[zipfile.ZipInfo], max_bytes: int, max_files: 
         refuse(f"It would unpack from {size} to {total} bytes.")
     for info in infos:
         name = info.filename.replace("\\", "/")
+        if not name:
+            refuse("It holds a file without a name.")
         if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
             refuse(f"It names a place outside itself, {info.filename!r}.")
         if stat.S_ISLNK(info.external_attr >> 16):
