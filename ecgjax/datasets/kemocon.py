@@ -151,10 +151,9 @@ class KEmoCon:
         labels = []
         for rater, prefix in _RATERS.items():
             paths = self._find(rf"P0*{pid}\.{rater}\.csv")
-            if paths:
-                labels += _read_ratings(paths[0], prefix, times, events)
-            else:
-                events.append(f"kemocon_no_{rater}_ratings")
+            own = _read_ratings(paths[0], prefix, times, events) if paths else []
+            events += [f"kemocon_no_{rater}_ratings"] * (not own)
+            labels += own
         return labels
 
 
