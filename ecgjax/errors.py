@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+_LONGEST = 2000  # letters of what a DataError says
+
 
 class UserError(Exception):
     """A mistake in the input, the config or the call. Launch scripts print it as one line and exit with its code."""
@@ -34,8 +36,8 @@ class DataError(UserError):
     def __init__(self, path: object, reason: str, remedy: str = ""):
         self.path, self.reason, self.remedy = str(path), reason, remedy
         text = f"{path}: {reason}." + (f" {remedy}" if remedy else "")
-        # One line, whatever it quotes of a file or a library: no line breaks, no commands to a terminal.
-        super().__init__("".join(letter if letter.isprintable() else " " for letter in text))
+        # One line, whatever it quotes of a file or a library: no line breaks, no commands to a terminal, no end.
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST]))
 
     def __reduce__(self):  # crosses process borders, where exceptions travel by their constructor
         return type(self), (self.path, self.reason, self.remedy)
