@@ -4,38 +4,23 @@ So are those that have no reader of their own, but a config of a general one: a 
 configs/prepare_<name>.py holds that config to it.
 """
 
+import contextlib
 import dataclasses
 import errno
-import functools
 import importlib
 import os
 import pickle
 import random
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import ecgjax.datasets
 from ecgjax.errors import DataError, UserError
+from tests.readers import CORPORA, FOLDER, NAMES, config_class, config_of
 
-FOLDER = Path(ecgjax.datasets.__file__).parent
-NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith(("_", "base")))
-CORPORA = sorted(p.stem for p in (Path(__file__).parent / "corpora").glob("*.py") if p.stem != "__init__")
 MODALITIES = {"ecg", "eda", "bvp", "temp", "resp", "emg", "acc"}
-
-
-def config_class(name):
-    return importlib.import_module(f"ecgjax.datasets.{name}").Config
-
-
-def config_of(name):
-    """Makes a Config of given fields: the reader's, or of the config file's data set."""
-    if name in NAMES:
-        return config_class(name)
-    return functools.partial(
-        dataclasses.replace, importlib.import_module(f"configs.prepare_{name}").get_config().dataset
-    )
 
 
 @pytest.fixture(params=sorted({*NAMES, *CORPORA}))
@@ -63,6 +48,11 @@ def assert_same(one, other):
         np.testing.assert_array_equal(signal.samples_TC, other.signals[modality].samples_TC)
     strip = {"signals": {}}
     assert dataclasses.replace(one, **strip) == dataclasses.replace(other, **strip)
+
+
+def test_what_an_error_quotes_stays_in_a_line_of_some_length():
+    text = str(DataError("a\nb", "of\x1b[2J", "\u2028" + "9" * 9000))
+    assert text.isprintable() and len(text) == 2000 and text.startswith("a b: of [2J.")
 
 
 def test_no_writer_without_a_data_set_or_a_config():
@@ -93,8 +83,9 @@ def test_keys_are_those_written_in_order(case):
     assert list(keys) == sorted(case[1].recordings)
 
 
-def test_keys_do_not_depend_on_the_order_of_a_folder(case, monkeypatch):
-    keys = dataset(case).keys()
+def test_nothing_depends_on_the_order_of_a_folder(case, monkeypatch):
+    made = dataset(case)
+    keys, found = made.keys(), {key: made.load(key) for key in made.keys()}
     scandir, listdir, rng = os.scandir, os.listdir, random.Random(1)
 
     class Shuffled:
@@ -124,6 +115,9 @@ def test_keys_do_not_depend_on_the_order_of_a_folder(case, monkeypatch):
     monkeypatch.setattr(os, "listdir", lambda *args: rng.sample(names := listdir(*args), len(names)))
     for _ in range(5):
         assert dataset(case).keys() == keys
+    made = dataset(case)
+    for key in keys:
+        assert_same(made.load(key), found[key])
 
 
 def test_recordings_are_what_was_written(case):
@@ -165,8 +159,9 @@ def test_loading_twice_or_in_another_process_is_the_same(case):
     assert travelled.keys() == made.keys()
     assert travelled.label_specs == made.label_specs
     for key in made.keys():
-        assert_same(made.load(key), made.load(key))
-        assert_same(made.load(key), travelled.load(key))
+        once = made.load(key)
+        assert_same(once, made.load(key))
+        assert_same(once, travelled.load(key))
 
 
 def test_no_root_no_folder_or_an_empty_one(case, tmp_path):
@@ -237,3 +232,41 @@ def test_a_file_that_has_gone_is_a_data_error(case):
             missing[key] = error.reason
     assert missing.keys() == set(keys) - others
     assert all("missing" in reason for reason in missing.values())
+
+
+def one_of_each_kind(folder):
+    """Of the files whose names differ in numbers alone."""
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return {re.sub(r"\d+", "#", name): name for name in files}.values()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [pytest.param(lambda content: content[: len(content) // 2], marks=pytest.mark.slow), None],
+    ids=["half", "none"],
+)
+def test_a_file_that_is_cut_or_missing_spoils_only_what_is_read_from_it(case, left):
+    """And where it is a table of labels, those that are lost are told by an event."""
+    _, corpus, folder = case
+    if not corpus.breakable:
+        pytest.skip("reads no files")
+    made, bare = dataset(case), {"labels": (), "events": ()}
+    found = {key: made.load(key) for key in made.keys()}
+    for name in one_of_each_kind(folder):
+        content = (folder / name).read_bytes()
+        if left:
+            (folder / name).write_bytes(left(content))
+        else:
+            (folder / name).unlink()
+        for key, recording in what_loads(dataset(case)):
+            if name not in found[key].sources:
+                assert_same(dataclasses.replace(recording, **bare), dataclasses.replace(found[key], **bare))
+                assert recording.labels == found[key].labels or recording.events != found[key].events, (key, name)
+        (folder / name).write_bytes(content)
+
+
+def what_loads(made):
+    with contextlib.suppress(UserError):  # nothing can be read without a table
+        for key in made.keys():
+            with contextlib.suppress(UserError):
+                yield key, made.load(key)

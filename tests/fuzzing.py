@@ -1,0 +1,281 @@
+"""Damages the fixture of a data set again and again, and reads what is left as `launch.prepare` would.
+
+    python -m tests.fuzzing case/raw 0 500     # damage 0 to 499
+    python -m tests.fuzzing case/raw 137       # number 137 again: the name and the number are the seed
+    python -m tests.fuzzing all 0 2
+
+What may come of it: a sound recording, a DataError, or another UserError, each in a line. Not another exception or a
+warning, no more than CPU_S and MAX_BYTES, nothing written, and nothing read from elsewhere. A process of its own,
+because a reader may take it down.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import faulthandler
+import importlib
+import math
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ecgjax.datasets import amigos_original, case, npz, swell, wesad, wfdb
+from ecgjax.datasets.base_chest_wrist import Device
+from ecgjax.errors import DataError, UserError
+from ecgjax.signals import preprocess
+from tests import fixtures, mutations, readers
+
+CPU_S = 20.0  # that reading all of a fixture may take; its wall clock counts only WALL_S, for others use the machine
+WALL_S = 300.0
+MAX_BYTES = 1 << 30
+MODALITIES = preprocess.Config().steps().keys()
+
+
+def _parquet(folder: Path) -> None:
+    import pandas
+
+    for file in list(folder.glob("*.csv")):
+        pandas.read_csv(file).to_parquet(file.with_suffix(".parquet"))
+        file.unlink()
+
+
+def _bdf(folder: Path) -> None:
+    shutil.rmtree(folder / "sub")
+    ecg = fixtures.EdfChannel("ECG", fixtures.wave(600).reshape(6, 100))
+    for name, kind, bits in (("c.bdf", "24BIT", 24), ("d.bdf", "BDF+C", 24), ("e.edf", "EDF+D", 16)):
+        onsets_s = (0, 1, 2, 7, 8, 9) if kind == "EDF+D" else ()
+        fixtures.write_edf(folder / name, [ecg], kind, onsets_s=onsets_s, bits=bits)
+
+
+def _formats(folder: Path) -> None:
+    shutil.rmtree(folder / "p1")
+    for fmt in ("8", "24", "32", "61", "80", "160", "212"):
+        small = fixtures.wave(400, 60)
+        one = fixtures.WfdbSignal("ECG", small, fmt, skew=3 * (fmt != "8"))
+        fixtures.write_wfdb(folder, f"f{fmt}", [one], "250")
+    for part in ("s1", "s2"):
+        fixtures.write_wfdb(folder, part, [fixtures.WfdbSignal("ECG", fixtures.wave(300))], "250")
+    fixtures.write_wfdb_segments(folder, "long", [("s1", 300), ("~", 50), ("s2", 300)], 1, "250")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A fixture, and another way to read it (`fields` of the Config) or to write it (`alter`)."""
+
+    corpus: str
+    fields: dict[str, object] = dataclasses.field(default_factory=dict)
+    alter: Callable[[Path], None] = lambda folder: None
+
+
+CASES = {name: Case(name) for name in readers.CORPORA if name != "synthetic"} | {
+    "amigos_original/presentation": Case("amigos_original", {"order": amigos_original.Order.PRESENTATION}),
+    "case/non-interpolated": Case("case", {"release": case.Release.NON_INTERPOLATED}),
+    "case/raw": Case("case", {"release": case.Release.RAW}),
+    "csv/parquet": Case("csv", {}, _parquet),
+    "edf/bdf": Case("edf", {}, _bdf),
+    "npz/apart": Case("npz", {"windows": npz.Windows.APART}),
+    "ppg_dalia/chest": Case("ppg_dalia", {"device": Device.CHEST}),
+    "ptbxl/100": Case("ptbxl", {"rate_hz": 100.0}),
+    "swell/block_number": Case("swell", {"conditions": swell.Conditions.BLOCK_NUMBER}),
+    "wesad/belt": Case("wesad", {"source": wesad.Source.RAW}),
+    "wesad/wrist": Case("wesad", {"device": Device.WRIST}),
+    "wesad/band": Case("wesad", {"device": Device.WRIST, "source": wesad.Source.RAW}),
+    "wfdb/formats": Case("wfdb", {"leads": wfdb.Leads.ALL, "subject": ""}, _formats),
+}
+
+
+class NotAllowed(BaseException):
+    """Passes what catches every Exception."""
+
+
+def main(name: str, first: str = "0", stop: str = "") -> int:
+    """Prints a line a failure and how to repeat it. Returns how many there were."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 * MAX_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    signal.signal(signal.SIGPROF, _too_long)
+    sys.dont_write_bytecode = True
+    numbers = range(int(first), int(stop or int(first) + 1))
+    return sum(_fuzz(one, numbers) for one in (CASES if name == "all" else [name]))
+
+
+def _fuzz(name: str, numbers: range) -> int:
+    failures, outcomes = 0, collections.Counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        top = Path(scratch).resolve()
+        for inner in ("corpus", "elsewhere"):
+            (top / inner).mkdir()
+        os.chdir(top / "elsewhere")  # where a file would be made whose name is no path
+        dataset, files = _written(CASES[name], top / "corpus")
+        sound = read(dataset, top / "corpus", {}, outcomes)
+        assert sound and outcomes.keys() == {"good"}, (name, outcomes)
+        outcomes.clear()
+        for number in numbers:
+            changes, told = mutations.mutate(files, random.Random(f"{name} {number}"))
+            faulthandler.dump_traceback_later(WALL_S, exit=True)
+            print(f"{name} {number}: {told}", flush=True)
+            _put(top / "corpus", changes, number)
+            before = _state(top)
+            try:
+                with _watched(top):
+                    read(dataset, top / "corpus", sound, outcomes)
+                if _state(top) != before:
+                    raise NotAllowed(f"made or changed {sorted(set(_state(top).items()) ^ set(before.items()))}")
+            except (Exception, NotAllowed):
+                failures += 1
+                print(f"NOT ALLOWED: {told}\n{traceback.format_exc()}repeat: python -m tests.fuzzing {name} {number}")
+                outcomes["not allowed"] += 1
+            faulthandler.cancel_dump_traceback_later()
+            _undo(top / "corpus", changes, files)
+        os.chdir("/")
+    print(f"{name}: {len(numbers)} times, {dict(sorted(outcomes.items()))}, {_peak_bytes() >> 20} MiB", flush=True)
+    return failures
+
+
+def _written(what: Case, folder: Path) -> tuple[object, mutations.Files]:
+    corpus = importlib.import_module(f"tests.corpora.{what.corpus}").write(folder)
+    what.alter(folder)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return readers.config_of(what.corpus)(**{**corpus.config, **what.fields}).make(), files
+
+
+def read(dataset, folder: Path, sound: dict[str, str], outcomes: collections.Counter) -> dict[str, str]:
+    """Reads everything, and prepares what is not `sound`: known to be as it was. Returns a digest by key."""
+    digests = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            keys = dataset.keys()
+            assert keys == tuple(sorted(set(keys)))
+            for key in keys:
+                getattr(dataset, "group", str)(key)
+        except UserError as error:
+            _check_error(error)
+            outcomes["all: UserError"] += 1
+            return {}
+        for key in keys:
+            try:
+                recording = dataset.load(key)
+                _check_recording(recording, key, dataset, folder)
+                digests[key] = repr([(m, s.digest(), s.rate_hz, s.unit) for m, s in recording.signals.items()])
+                outcomes["good"] += 1
+                if sound and digests[key] != sound.get(key):
+                    preprocess.prepare_recording(recording, preprocess.Config())
+            except UserError as error:
+                _check_error(error)
+                outcomes[error.reason if isinstance(error, DataError) else "UserError"] += 1
+    return digests
+
+
+def _check_error(error: UserError) -> None:
+    text = str(error)
+    assert text and len(text.splitlines()) == 1 and len(text) <= 2000, text
+
+
+def _check_recording(recording, key: str, dataset, folder: Path) -> None:
+    assert recording.key == key and recording.subject and recording.signals and all(recording.events)
+    for modality, one in recording.signals.items():
+        assert modality in MODALITIES and one.unit and one.channels and all(one.channels)
+        assert one.samples_TC.dtype in (np.float32, np.float64) and one.samples_TC.ndim == 2 and len(one.samples_TC)
+        assert math.isfinite(one.rate_hz) and one.rate_hz > 0 and math.isfinite(one.start_s)
+        assert one.samples_TC.shape == (round(one.duration_s * one.rate_hz), len(one.channels))
+    longest_s = max(one.start_s + one.duration_s for one in recording.signals.values())
+    for label in recording.labels:
+        assert 0 <= label.start_s < label.stop_s <= longest_s + 1e-6, (label, longest_s)
+        assert isinstance(label.value, float) and label.name in dataset.label_specs, label
+    for source in recording.sources:
+        assert (folder / source).resolve().is_relative_to(folder), source
+
+
+def _put(folder: Path, changes: dict[str, object], number: int) -> None:
+    """Each time at another second, as files kept in memory are told apart by the time of their change."""
+    for name, data in changes.items():
+        path = folder / name
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if data is mutations.FOLDER:
+            path.mkdir()
+        elif data is not None:
+            path.write_bytes(data)
+            os.utime(path, (number, number))
+
+
+def _undo(folder: Path, changes: dict[str, object], files: mutations.Files) -> None:
+    for name, data in changes.items():
+        path = folder / name
+        if data is mutations.FOLDER:
+            shutil.rmtree(path)
+        elif data is not None:
+            path.unlink(missing_ok=True)
+        if name in files:
+            path.write_bytes(files[name])
+        elif not any(path.parent.iterdir()) and path.parent != folder:
+            path.parent.rmdir()
+
+
+def _state(top: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in top.rglob("*")}
+
+
+@contextlib.contextmanager
+def _watched(top: Path) -> Iterator[None]:
+    _watch.update(top=str(top), seen=[])
+    signal.setitimer(signal.ITIMER_PROF, CPU_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        seen = _watch.pop("seen")
+    if seen:
+        raise NotAllowed(f"it asked for {seen}")
+    if _peak_bytes() > MAX_BYTES:
+        raise NotAllowed(f"{_peak_bytes()} bytes of memory, of which any later one in this process would be blamed too")
+
+
+def _too_long(*_) -> None:
+    raise NotAllowed(f"more than {CPU_S} s")
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+_watch: dict = {}
+_READABLE = tuple(os.path.realpath(place) for place in {sys.prefix, sys.base_prefix, readers.FOLDER.parents[1]})
+_READABLE += ("/proc", "/sys", "/usr/share/zoneinfo", "/etc/mime.types")  # asked by NumPy, pandas and mimetypes
+_ASKED = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.dlopen", "urllib.", "webbrowser.", "pty.", "tempfile.")
+_HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.putenv", "os.unsetenv")
+
+
+def _audit(event: str, arguments: tuple) -> None:
+    """Every file opened, made or removed by Python itself; what libraries in C write is found in `_state`."""
+    if "seen" not in _watch:
+        return
+    if event == "open":
+        path, mode, flags = arguments
+        if isinstance(path, int):
+            return
+        place = os.path.realpath(os.fsdecode(path))
+        inside = place.startswith(os.path.join(_watch["top"], "corpus"))
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        if writes or not (inside or place.startswith(_READABLE)):
+            _watch["seen"].append((event, path, mode, flags))
+    elif event.startswith(_ASKED) and event not in _HARMLESS:
+        _watch["seen"].append((event, arguments))
+
+
+if __name__ == "__main__":
+    sys.addaudithook(_audit)
+    began = time.monotonic()
+    failed = main(*sys.argv[1:])
+    print(f"{failed} not allowed, {time.monotonic() - began:.0f} s")
+    sys.exit(bool(failed))
