@@ -1,5 +1,6 @@
 """Pickles that would run something, or are not what they say: refused, by name, and nothing runs."""
 
+import importlib
 import os
 import pickle
 import types
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from ecgjax.datasets import base_pickle
+from ecgjax.datasets.wesad import Source
 from ecgjax.errors import DataError
 from tests import pickle_files
 from tests.pickle_files import DTYPE, NDARRAY, RECONSTRUCT, array, code, kind, opened, whole
+from tests.readers import config_of
 
 NUMBERS = np.arange(9000.0).reshape(4500, 2) ** 2  # over 64 KiB
 
@@ -69,6 +72,28 @@ def malicious(made: Path) -> dict[str, bytes]:
         "a persistent id on the stack": code((1, 2)) + b"Q",
         "a buffer from elsewhere": b"\x97",
         "another container": b"ccollections\nOrderedDict\n)R",
+        "an extension of two bytes": b"\x83\x01\x00",
+        "a new object with keywords": NDARRAY + code((5,)) + b"}\x92",
+        "a class of a mark": b"(" + NDARRAY + code((5,)) + b"o",
+        "a set": b"\x8f(cos\nsystem\n\x90",
+        "a frozen set": b"(" + code(1) + b"\x91",
+        "a buffer made read-only": code("a") + b"\x98",
+        "what is taken back": b"cos\nsystem\n0" + good,
+        "what is taken back to the mark": b"(cos\nsystem\n1" + good,
+        "what is there twice": b"N2",
+        "a name kept for later": b"cos\nsystem\np0\n0g0\n" + arguments(shell),
+        "an import": b"cimportlib\nimport_module\n" + arguments("this"),
+        "__import__": b"c__builtin__\n__import__\n" + arguments("this"),
+        "apply": b"c__builtin__\napply\n" + arguments(b"cos\nsystem\n", [shell]),
+        "partial": b"cfunctools\npartial\n" + arguments(b"cos\nsystem\n", shell),
+        "a getter": b"coperator\nattrgetter\n" + arguments("tofile"),
+        "a nested pickle": b"cpickle\nloads\n" + arguments(whole(b"cos\nsystem\n" + arguments(shell))),
+        "pandas": b"cpandas\nread_pickle\n" + arguments(str(made)),
+        "joblib": b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n" + arguments(),
+        "a matrix": RECONSTRUCT + arguments(b"cnumpy\nmatrix\n", (0,), "b"),
+        "a name of another case": b"cNumPy\nndarray\n",
+        "a name of a longer module": b"cnumpy.core.multiarray.x\n_reconstruct\n" + arguments(NDARRAY, (0,), "b"),
+        "a module as a name": b"c\nnumpy ndarray\n",
         "copy_reg": b"ccopy_reg\n_reconstructor\n" + arguments(NDARRAY, b"c__builtin__\nobject\n", None),
         "objects": array((1,), objects + code((3, "|", None, None, None, -1, -1, 63)) + b"b", b"x"),
         "objects in a list": empty + b"(" + code(1) + code((1,)) + kind("f8") + code(False) + code([None]) + b"tb",
@@ -103,6 +128,28 @@ def test_a_malicious_pickle_is_refused_and_nothing_runs(at, what):
     with pytest.raises(DataError, match=r"S2.pkl: (unsafe|damaged) pickle"):
         opened(at, whole(inside))
     assert os.listdir(at.parent) == ["S2.pkl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "fields"),
+    [
+        ("deap", "s32.dat", {}),
+        ("ppg_dalia", "S15/S15.pkl", {}),
+        ("wesad", "S10.pkl", {}),
+        ("wesad", "S2/S2.pkl", {"source": Source.RAW}),
+    ],
+)
+def test_no_reader_runs_a_pickle(tmp_path, name, file, fields):
+    folder, made = tmp_path / "corpus", tmp_path / "made"
+    folder.mkdir()
+    corpus = importlib.import_module(f"tests.corpora.{name}").write(folder)
+    (folder / file).write_bytes(whole(malicious(made)["os.system"]))
+    dataset = config_of(name)(**{**corpus.config, **fields}).make()
+    keys = [key for key in dataset.keys() if key.startswith(Path(file).stem)]
+    for key in keys:
+        with pytest.raises(DataError, match="unsafe pickle. It asks for os system"):
+            dataset.load(key)
+    assert keys and os.listdir(tmp_path) == ["corpus"]
 
 
 def test_an_operation_that_makes_objects_is_named(at):
