@@ -6,8 +6,11 @@ As recorded, and as prepared. WESAD, drivedb and others have such a test of thei
 import numpy as np
 import pytest
 
-from ecgjax.datasets import edf, empatica, pspm, wfdb
+from ecgjax.datasets import edf, empatica, ppg_dalia, pspm, stress_predict, wesad, wfdb
+from ecgjax.datasets.base_chest_wrist import Device
 from ecgjax.signals import preprocess
+from tests import pickle_files
+from tests.chest_wrist import WRIST_HZ
 from tests.corpora.pspm import channel, write_file
 from tests.fixtures import EdfChannel, WfdbSignal, write_e4, write_edf, write_wfdb
 
@@ -22,12 +25,39 @@ def impulse(rate_hz, at_s=AT_S, num_s=NUM_S, height=9000):
 
 def e4(folder):
     """Its files start apart: BVP first, EDA 2 s and temperature 3.5 s later."""
-    write_e4(folder / "s", 1644226000, NUM_S)
+    write_session(folder / "s")
+    return empatica.Config(root=str(folder)).make().load("s")
+
+
+def write_session(folder):
+    write_e4(folder, 1644226000, NUM_S)
     for name, rate_hz, late_s in (("BVP", 64, 0), ("EDA", 4, 2), ("TEMP", 4, 3.5), ("ACC", 32, 1)):
-        path, columns = folder / "s" / f"{name}.csv", 3 if name == "ACC" else 1
+        path, columns = folder / f"{name}.csv", 3 if name == "ACC" else 1
         rows = [1644226000 + late_s, rate_hz, *impulse(rate_hz, AT_S - late_s, height=100)]
         path.write_text("\n".join(",".join([f"{row:.2f}"] * columns) for row in rows) + "\n")
-    return empatica.Config(root=str(folder)).make().load("s")
+
+
+def stress_predict_s_e4(folder):
+    write_session(folder / "Raw_data" / "S02")
+    return stress_predict.Config(root=str(folder)).make().load("S02")
+
+
+def write_wrist(folder, key, **told):
+    """The belt of a pickle is read by its length alone."""
+    wrist = {name: np.tile(impulse(hz)[:, None] / 9.0, 3 if name == "ACC" else 1) for name, hz in WRIST_HZ.items()}
+    tree = {"signal": {"chest": {"ECG": np.ones((700 * NUM_S, 1))}, "wrist": wrist}, "subject": key}
+    pickle_files.write(folder / key / f"{key}.pkl", {**tree, **told}, 2)
+
+
+def wesad_s_e4(folder):
+    write_wrist(folder, "S3", label=np.ones(700 * NUM_S, "<i4"))
+    write_session(folder / "S3" / "S3_E4_Data")
+    return wesad.Config(root=str(folder), device=Device.WRIST, source=wesad.Source.RAW).make().load("S3")
+
+
+def ppg_dalia_s_wrist(folder):
+    write_wrist(folder, "S1", label=np.full(17, 70.0), activity=np.zeros((4 * NUM_S, 1)))
+    return ppg_dalia.Config(root=str(folder)).make().load("S1")
 
 
 def edf_with_a_gap(folder):
@@ -56,7 +86,11 @@ def pspm_of_three_rates(folder):
     return pspm.Config(root=str(folder)).make().load("PsPM-FR_spike_01")
 
 
-@pytest.mark.parametrize("load", [e4, edf_with_a_gap, wfdb_with_a_skew, pspm_of_three_rates])
+LOADS = (e4, stress_predict_s_e4, wesad_s_e4, ppg_dalia_s_wrist)
+LOADS += (edf_with_a_gap, wfdb_with_a_skew, pspm_of_three_rates)
+
+
+@pytest.mark.parametrize("load", LOADS)
 def test_an_impulse_stays_at_its_second(tmp_path, load):
     recording = load(tmp_path)
     assert len({signal.rate_hz for signal in recording.signals.values()}) > 2
