@@ -121,7 +121,8 @@ def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> np.ndarr
 
     how = {"sep": "\t", "header": None, "skiprows": skipped, "quoting": csv.QUOTE_NONE, "encoding": "latin-1"}
     try:
-        raw = pd.read_csv(path, usecols=range(2, columns), dtype=np.float32, **how).to_numpy()
+        with np.errstate(over="ignore"):  # of 1e300 as float32
+            raw = pd.read_csv(path, usecols=range(2, columns), dtype=np.float32, **how).to_numpy()
     except pd.errors.EmptyDataError as error:
         raise DataError(path, "no samples", "The file ends with its header; leave it out.") from error
     except (ValueError, OverflowError, MemoryError) as error:
