@@ -21,3 +21,7 @@ def test_every_fixture_survives_a_little_damage(run_module):
 @pytest.mark.parametrize("name", fuzzing.CASES)
 def test_every_fixture_survives_500_times_damage(run_module, name):
     assert clean(run_module("tests.fuzzing", name, 0, 500, timeout_s=3600))
+
+
+def test_whatever_is_not_allowed_is_told(run_module):
+    assert run_module("tests.faulty").returncode == 0
