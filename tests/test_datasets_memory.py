@@ -35,7 +35,7 @@ from ecgjax.datasets import (
 from ecgjax.datasets.base_chest_wrist import Device
 from tests import chest_wrist, fixtures, pickle_files
 
-N = 60_000  # samples or so
+N = 30_000  # samples or so
 
 
 def corpus(name: str):
