@@ -5,6 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
 DEMO := runs/demo
+# Processes that share the tests, file by file; 0 for none, as on one GPU.
+WORKERS ?= 2
 
 .PHONY: help venv demo test test-all bench lint lock clean
 
@@ -33,10 +35,10 @@ demo: venv  ## from nothing to a scored emotion model on generated recordings, i
 		--config.init_from=$(DEMO)/pretrain --workdir=$(DEMO)/crossval
 
 test: venv  ## the fast tests, under 10 minutes on two cores
-	$(RUN) pytest -q -m "not slow"
+	$(RUN) pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-all: venv  ## all tests
-	$(RUN) pytest -q
+	$(RUN) pytest -q -n $(WORKERS) --dist loadfile
 
 bench: venv  ## the measurements of docs/benchmarks.md
 	for name in $(filter-out __init__,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
