@@ -3,7 +3,7 @@
 import pytest
 
 from ecgjax.datasets import base_files
-from ecgjax.errors import DataError
+from ecgjax.errors import DataError, UserError
 
 
 def test_the_last_files_are_kept_until_they_change(tmp_path):
@@ -44,6 +44,13 @@ def test_as_many_files_are_kept_as_are_asked_for(tmp_path):
     for name in "ababcab":
         assert read(tmp_path / name) == name
     assert calls == list("abcab")
+
+
+def test_of_files_of_one_name_the_first_is_taken_and_told():
+    named = [("b", "1"), ("a", "2"), ("b", "3"), ("c", "4"), ("b", "5")]
+    assert base_files.first_of_each(iter(named)) == ({"b": "1", "a": "2", "c": "4"}, {"1"})
+    with pytest.raises(UserError, match="^nothing here$"):
+        base_files.first_of_each([], "nothing here")
 
 
 def test_a_file_must_be_there_and_no_larger(tmp_path):

@@ -229,6 +229,7 @@ def test_eegmat_prefers_one_of_two_copies_and_reads_the_originals(tmp_path):
     made = eegmat.Config(root=str(tmp_path)).make()
     assert made.keys() == ("Subject00_1", "Subject00_2", "Subject07_1", "Subject07_2", "Subject31_1")
     assert made.load("Subject07_1").sources == ("ecg_only/Subject07_1_ecg.edf",)
+    assert ["copy_not_read" in made.load(key).events for key in ("Subject07_1", "Subject31_1")] == [True, False]
     np.testing.assert_allclose(made.load("Subject31_1").signals["ecg"].samples_TC[:, 0], ecg.values(), rtol=1e-5)
     with pytest.raises(UserError, match="not named as eegmat"):
         write_edf(tmp_path / "other.edf", [ecg])

@@ -41,6 +41,7 @@ def test_keys_are_those_that_have_files(folder):
     assert maus.Config(root=str(folder)).make().keys() == tuple(expected)
     inner = folder / "MAUS" / "Data" / "Raw_data" / "003"
     assert len(maus.Config(root=str(inner)).make().keys()) == 6
+    assert load(inner, "003/1").events == ("maus_person_without_rest",) and load(folder, "004/rest").events == ()
     with pytest.raises(DataError, match="003/rest: missing file"):
         load(folder, "003/rest")
     (inner / "inf_resting.csv").write_text("Resting_ECG,Resting_PPG,Resting_GSR\n")

@@ -2,7 +2,10 @@
 
 import collections
 import datetime
+import errno
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +72,19 @@ def test_minutes_of_a_table_are_placed_by_the_clock(folder, table):
     assert swell.Config().make().label_specs["condition"].classes == (
         "neutral", "interruption", "time pressure", "relax",
     )  # fmt: skip
+
+
+def test_a_folder_of_tables_that_cannot_be_searched_is_named(folder, tmp_path_factory, monkeypatch):
+    tables, scandir = tmp_path_factory.mktemp("tables"), os.scandir
+
+    def refuse(path):
+        if Path(path) == tables:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=f"{tables}: cannot be listed"):
+        load(folder, tables=str(tables))
 
 
 def test_minutes_that_reach_over_the_ends_are_cut(folder):

@@ -53,12 +53,6 @@ def test_a_continuation_alone_is_told(folder):
     assert counted(load(folder))["swell_without_its_beginning"] == 1
 
 
-def test_copies_are_told_and_the_first_is_read(folder):
-    write_poly5(folder / "z" / "pp3_18-9-2012_c2.S00", stored(16, 9), rate=16)
-    recording = load(folder)
-    assert recording.signals["ecg"].duration_s == 300 and counted(recording)["swell_copy_not_read"] == 1
-
-
 def write_channels(folder, names, num=160):
     write_poly5(folder / corpus.MOBI / "pp3_18-9-2012_c2.S00", stored(num, 3, names), names, rate=16)
 

@@ -70,7 +70,7 @@ class Amigos:
 
     def keys(self) -> tuple[str, ...]:
         keys: list[str] = []
-        for person, file in self._files().items():
+        for person, file in self._files()[0].items():
             path = base_files.locate(self.config.root, file)
             try:
                 videos = _videos(base_mat.read_mat(path, ("VideoIDs",)), path)
@@ -85,7 +85,8 @@ class Amigos:
 
     def load(self, key: str) -> Recording:
         person, _, video = key.partition("/")
-        file = self._files().get(person)
+        files, copied = self._files()
+        file = files.get(person)
         if file is None:
             raise DataError(key, "missing file", f"There is no {_PREFIX}_{person}.mat below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
@@ -102,11 +103,11 @@ class Amigos:
             labels=tuple(labels),
             session="long" if Clips.LONG.holds(video) else "short",
             trial=video,
-            events=tuple(events + more),
+            events=tuple(events + more + [base_files.COPY] * (file in copied)),
             sources=(file,),
         )
 
-    def _files(self) -> dict[str, str]:
+    def _files(self) -> tuple[dict[str, str], set[str]]:
         return base_amigos.list_people(self.config.root, _PREFIX)
 
     def _signals(self, samples_TC: np.ndarray) -> tuple[dict[str, Signal], list[str]]:

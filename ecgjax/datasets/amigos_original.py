@@ -77,14 +77,15 @@ class AmigosOriginal:
     def keys(self) -> tuple[str, ...]:
         cells = range(1, _NUM_TRIALS + 1)
         wanted = [cell for cell in cells if self.config.clips.holds((*SHORT_VIDEOS, *LONG_VIDEOS)[cell - 1])]
-        return tuple(sorted(f"{person}/{cell:02d}" for person in self._files() for cell in wanted))
+        return tuple(sorted(f"{person}/{cell:02d}" for person in self._files()[0] for cell in wanted))
 
     def group(self, key: str) -> str:
         return key.partition("/")[0]
 
     def load(self, key: str) -> Recording:
         person, _, cell = key.partition("/")
-        file = self._files().get(person)
+        files, copied = self._files()
+        file = files.get(person)
         if file is None:
             raise DataError(key, "missing file", f"There is no {_PREFIX}_{person}.mat below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
@@ -103,11 +104,11 @@ class AmigosOriginal:
             labels=tuple(labels),
             session="long" if video in LONG_VIDEOS or not video and number > len(SHORT_VIDEOS) else "short",
             trial=video or cell,
-            events=tuple(events + met + more),
+            events=tuple(events + met + more + [base_files.COPY] * (file in copied)),
             sources=(file,),
         )
 
-    def _files(self) -> dict[str, str]:
+    def _files(self) -> tuple[dict[str, str], set[str]]:
         return base_amigos.list_people(self.config.root, _PREFIX)
 
     def _signals(self, trial_TC: np.ndarray, where: str) -> tuple[dict[str, Signal], list[str]]:

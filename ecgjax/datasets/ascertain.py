@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_mat, base_rates
-from ecgjax.errors import DataError, UserError, require
+from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"(ECG|GSR)_Clip(\d+)\.mat"
@@ -72,16 +72,18 @@ class Ascertain:
         self.config = config
         self.label_specs = dict(_RATINGS)
         self._files: dict[tuple[str, str, int], str] = {}
+        self._copied: set[str] = set()
 
     def keys(self) -> tuple[str, ...]:
-        self._files = self._list()
+        self._files, self._copied = self._list()
         people = {person for person, _, _ in self._files}
         return tuple(sorted(f"{person}/c{clip:02d}" for person in people for clip in range(1, _NUM_CLIPS + 1)))
 
     def load(self, key: str) -> Recording:
         person, _, trial = key.partition("/")
         clip = int(trial[1:])
-        self._files = self._files or self._list()  # thousands of files are not looked for anew for each
+        if not self._files:  # thousands of files are not looked for anew for each
+            self._files, self._copied = self._list()
         files = {m: self._files.get((person, _KINDS[m], clip), "") for m in self.config.modalities}
         read, events = {}, ["ascertain_doubtful_person"] * (person in _DOUBTFUL)
         for modality, file in files.items():
@@ -99,6 +101,8 @@ class Ascertain:
         signals = {m: dataclasses.replace(signal, start_s=offsets_s[m]) for m, signal in signals.items()}
         stop_s = max(signal.start_s + signal.duration_s for signal in signals.values())
         labels, met = self._labels(int(person[1:]), clip, stop_s)
+        sources = tuple(file for file in files.values() if file)
+        events += [base_files.COPY] * (not self._copied.isdisjoint(sources))
         return Recording(
             key=key,
             subject=person,
@@ -107,23 +111,18 @@ class Ascertain:
             trial=trial,
             start_time=start,
             events=tuple(events + more + met),
-            sources=tuple(file for file in files.values() if file),
+            sources=sources,
         )
 
-    def _list(self) -> dict[tuple[str, str, int], str]:
-        """Files by person, kind and clip; of copies, the first in order."""
-        files: dict[tuple[str, str, int], str] = {}
+    def _list(self) -> tuple[dict[tuple[str, str, int], str], set[str]]:
+        """(files by person, kind and clip; those with copies)."""
         kinds = {_KINDS[modality] for modality in self.config.modalities}
         above = Path(self.config.root).expanduser().absolute().name
         what = "Movie_P01/ECG_Clip1.mat and so on"
-        for file in base_files.list_files(self.config.root, _FILE, what):
-            if match := _PLACE.fullmatch(f"{above}/{file}"):
-                kind = match.group(2).upper()
-                if kind in kinds:
-                    files.setdefault((f"P{int(match.group(1)):02d}", kind, int(match.group(3))), file)
-        if not files:
-            raise UserError(f"{self.config.root}: holds no {what}. Check --config.dataset.root.")
-        return files
+        files = base_files.list_files(self.config.root, _FILE, what)
+        places = [(match, file) for file in files if (match := _PLACE.fullmatch(f"{above}/{file}"))]
+        named = (((f"P{int(m[1]):02d}", m[2].upper(), int(m[3])), file) for m, file in places if m[2].upper() in kinds)
+        return base_files.first_of_each(named, f"{self.config.root}: holds no {what}. Check --config.dataset.root.")
 
     def _read(self, path: Path, modality: str, person: int) -> "_Part":
         kind = _KINDS[modality]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax.datasets import base_files
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec
 
 # In the order of the preprocessed files. The short ones were watched by all 40, the long ones by 37 of them.
@@ -30,19 +30,16 @@ class Clips(enum.Enum):
         return self is Clips.ALL or (video in LONG_VIDEOS) is (self is Clips.LONG)
 
 
-def list_people(root: str, prefix: str) -> dict[str, str]:
-    """File of each person, "P01" and so on, from files named by the prefix and the person; of copies, the first.
+def list_people(root: str, prefix: str) -> tuple[dict[str, str], set[str]]:
+    """(file of each person, "P01" and so on, from files named by the prefix and the person; those with copies).
 
     Raises:
       UserError: the root is missing or holds no such file.
     """
-    pattern, files = rf"{prefix}_P(\d+)\.mat", {}
-    for file in base_files.list_files(root, pattern, f"{prefix}_P01.mat, {prefix}_P02.mat, ..."):
-        if match := re.search(pattern, file, re.IGNORECASE):
-            files.setdefault(f"P{int(match.group(1)):02d}", file)
-    if not files:
-        raise UserError(f"{root}: not named as AMIGOS's files are, {prefix}_P01.mat and so on.")
-    return files
+    pattern = rf"{prefix}_P(\d+)\.mat"
+    files = base_files.list_files(root, pattern, f"{prefix}_P01.mat, {prefix}_P02.mat, ...")
+    named = ((f"P{int(m[1]):02d}", file) for file in files if (m := re.search(pattern, file, re.IGNORECASE)))
+    return base_files.first_of_each(named, f"{root}: not named as AMIGOS's files are, {prefix}_P01.mat and so on.")
 
 
 def video_id(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_pickle
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Signal
 
 _MAX_STRETCHES = 2000  # of one label; a protocol has some twenty. Ours
@@ -57,8 +57,8 @@ WRIST = {
 }
 
 
-def people(root: str, pattern: str, what: str) -> dict[str, str]:
-    """File of each person, as "S2"; of several copies, the first in order.
+def people(root: str, pattern: str, what: str) -> tuple[dict[str, str], set[str]]:
+    """(file of each person, as "S2"; those with copies).
 
     Args:
       root: a folder, searched with its sub-folders, or one file.
@@ -68,13 +68,9 @@ def people(root: str, pattern: str, what: str) -> dict[str, str]:
     Raises:
       UserError: there is none.
     """
-    found: dict[str, str] = {}
-    for file in base_files.list_files(root, pattern, what):
-        if match := re.fullmatch(pattern, file.rsplit("/", 1)[-1], re.IGNORECASE):
-            found.setdefault(match.group(1).upper(), file)
-    if not found:
-        raise UserError(f"{root}: is no {what}. Check --config.dataset.root.")
-    return found
+    files = [(file, file.rsplit("/", 1)[-1]) for file in base_files.list_files(root, pattern, what)]
+    named = ((m[1].upper(), file) for file, name in files if (m := re.fullmatch(pattern, name, re.IGNORECASE)))
+    return base_files.first_of_each(named, f"{root}: is no {what}. Check --config.dataset.root.")
 
 
 def wanted(kinds: Mapping[str, Kind], modalities: Collection[str]) -> dict[str, Kind]:

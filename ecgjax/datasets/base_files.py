@@ -3,11 +3,13 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ecgjax.errors import DataError, UserError, regex
+
+COPY = "copy_not_read"  # the event of a recording whose file is the first of several
 
 
 def existing_root(root: str) -> Path:
@@ -72,6 +74,25 @@ def walk(path: Path) -> Iterator[tuple[str, list[str]]]:
 def _cannot_be_listed(error: OSError) -> NoReturn:
     remedy = "Change its permissions, or choose a --config.dataset.root without it."
     raise UserError(f"{error.filename}: cannot be listed ({error.strerror}). {remedy}") from error
+
+
+def first_of_each(
+    named: Iterable[tuple[Any, Any]], none: str = "No file of this data set. Check --config.dataset.root."
+) -> tuple[dict[Any, Any], set[Any]]:
+    """(the first file of each name; those of them that have copies, which is told by the event COPY).
+
+    Args:
+      named: (name, file), in the order in which files are preferred.
+      none: what is said where there is none.
+
+    Raises:
+      UserError: there is none.
+    """
+    first: dict[Any, Any] = {}
+    copied = {first[name] for name, file in named if first.setdefault(name, file) != file}
+    if not first:
+        raise UserError(none)
+    return first, copied
 
 
 def locate(root: str, name: str) -> Path:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_labels, base_rates, base_tables, base_text
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 CLIPS = ("amusing-1", "amusing-2", "boring-1", "boring-2", "relaxed-1", "relaxed-2", "scary-1", "scary-2")  # 1 to 8
@@ -83,13 +83,14 @@ class Case:
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files()[0]))
 
     def load(self, key: str) -> Recording:
-        file = self._files().get(key)
+        files, copied = self._files()
+        file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is no file of it below {self.config.root}.")
-        path, events = base_files.locate(self.config.root, file), []
+        path, events = base_files.locate(self.config.root, file), [base_files.COPY] * (file in copied)
         columns = [name for modality in self.config.modalities for name in _KINDS[modality][0]]
         times_s, table = _read(path, _RAW_COLUMNS, columns + ["video"] * (not _is_raw(path)), events)
         base_rates.check_rate(times_s, _RATE_HZ, path)
@@ -100,20 +101,21 @@ class Case:
         within, outside = base_labels.on_axis(labels, signals, self.name, float(times_s[0]))
         return Recording(key, key, signals, within, events=(*events, *outside), sources=(file,))
 
-    def _files(self) -> dict[str, str]:
-        """The file of signals of each person, of one release."""
-        found: dict[Release, dict[str, str]] = {release: {} for release in Release}
-        what = "file of signals sub_1.csv or sub1_DAQ.txt"
+    def _files(self) -> tuple[dict[str, str], set[str]]:
+        """(the file of signals of each person, of one release; those with copies)."""
+        places, wanted, what = [], self.config.release, "file of signals sub_1.csv or sub1_DAQ.txt"
         for file in base_files.list_files(self.config.root, _FILE.pattern, what):
             path = base_files.locate(self.config.root, file).absolute()
             if (match := _FILE.fullmatch(path.name)) and path.parent.name.lower() != "annotations":
-                found[_release(path)].setdefault(f"sub_{int(match[1] or match[2]):02d}", file)
-        wanted = [self.config.release] if self.config.release is not Release.ANY else list(Release)
-        files = next((found[release] for release in wanted if found[release]), {})
-        if not files:
-            told = f"holds no file of signals of the release {self.config.release.value}"
-            raise UserError(f"{self.config.root}: {told}. Check --config.dataset.root and --config.dataset.release.")
-        return files
+                places.append((_release(path), f"sub_{int(match[1] or match[2]):02d}", file))
+        if wanted is Release.ANY:
+            there = {release for release, _, _ in places}
+            wanted = next((release for release in Release if release in there), wanted)
+        told = f"{self.config.root}: holds no file of signals of the release {wanted.value}."
+        return base_files.first_of_each(
+            ((person, file) for release, person, file in places if release is wanted),
+            f"{told} Check --config.dataset.root and --config.dataset.release.",
+        )
 
 
 def _is_raw(path: Path) -> bool:

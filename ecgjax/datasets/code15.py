@@ -57,9 +57,10 @@ class Code15:
         self.config = config
         self.label_specs = {name: LabelSpec(classes=("absent", "present"), rater="external") for name in _DIAGNOSES}
         self._parts: dict[str, str] = {}
+        self._copied: set[str] = set()
 
     def keys(self) -> tuple[str, ...]:
-        keys, self._parts = [], self._files()
+        keys, (self._parts, self._copied) = [], self._files()
         for stem, file in self._parts.items():
             path = base_files.locate(self.config.root, file)
             try:
@@ -79,7 +80,8 @@ class Code15:
 
     def load(self, key: str) -> Recording:
         stem, _, place = key.partition("/")
-        self._parts = self._parts or self._files()  # the folder is not searched anew for every exam
+        if not self._parts:  # the folder is not searched anew for every exam
+            self._parts, self._copied = self._files()
         file = self._parts.get(stem)
         if file is None:
             raise DataError(key, "missing file", f"There is no {stem}.hdf5 below {self.config.root}.")
@@ -99,14 +101,13 @@ class Code15:
             if value >= 0
         ]
         events += ["code15_diagnosis_missing"] * (len(labels) < len(_DIAGNOSES)) + other
+        events += [base_files.COPY] * (file in self._copied)
         return Recording(key, subject, {"ecg": signal}, tuple(labels), "", exam, events=tuple(events), sources=(file,))
 
-    def _files(self) -> dict[str, str]:
-        """Path below the root of each part; of several copies, the first in order."""
-        files: dict[str, str] = {}
-        for file in base_files.list_files(self.config.root, _PART, "parts exams_part0.hdf5, exams_part1.hdf5, ..."):
-            files.setdefault(re.sub(r".*/|\.[^.]*$", "", file), file)
-        return files
+    def _files(self) -> tuple[dict[str, str], set[str]]:
+        """(path below the root of each part; those with copies)."""
+        files = base_files.list_files(self.config.root, _PART, "parts exams_part0.hdf5, exams_part1.hdf5, ...")
+        return base_files.first_of_each((re.sub(r".*/|\.[^.]*$", "", file), file) for file in files)
 
     def _exams(self, file: str) -> "_Exams":
         table = base_files.nearest(self.config.root, file, "exams.csv")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_mat, base_pickle
-from ecgjax.errors import DataError, UserError, require
+from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"(s\d\d)\.(dat|mat)"
@@ -66,7 +66,7 @@ class Deap:
 
     def keys(self) -> tuple[str, ...]:
         trials = range(1, self.config.num_trials + 1)
-        return tuple(f"{subject}/{trial:02d}" for subject in sorted(self._files()) for trial in trials)
+        return tuple(f"{subject}/{trial:02d}" for subject in sorted(self._files()[0]) for trial in trials)
 
     def group(self, key: str) -> str:
         """A person, who is a file."""
@@ -74,7 +74,8 @@ class Deap:
 
     def load(self, key: str) -> Recording:
         subject, _, trial = key.partition("/")
-        file = self._files().get(subject)
+        files, copied = self._files()
+        file = files.get(subject)
         if file is None:
             raise DataError(key, "missing file", f"There is no {subject}.dat or .mat below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
@@ -82,7 +83,7 @@ class Deap:
         if len(data_NCT) != self.config.num_trials:
             remedy = f"It has {len(data_NCT)}: set --config.dataset.num_trials={len(data_NCT)}."
             raise DataError(path, "other number of trials", remedy)
-        signals, events = {}, []
+        signals, events = {}, [base_files.COPY] * (file in copied)
         for modality, (names, unit) in _KINDS.items():
             if not self.config.modalities or modality in self.config.modalities:
                 samples_TC = data_NCT[int(trial) - 1, [_COLUMNS.index(name) for name in names]].T.copy()
@@ -98,16 +99,13 @@ class Deap:
         labels = labels if start_s < stop_s else []
         return Recording(key, subject, signals, tuple(labels), trial=trial, events=tuple(events), sources=(file,))
 
-    def _files(self) -> dict[str, str]:
-        """File of each person; a pickle rather than a MATLAB file, and of several copies the first in order."""
-        files = base_files.list_files(self.config.root, _FILE, "s01.dat or s01.mat of DEAP")
-        found: dict[str, str] = {}
-        for file in sorted(files, key=lambda file: file[-4:].lower()):
-            if match := re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE):
-                found.setdefault(match.group(1).lower(), file)
-        if not found:
-            raise UserError(f"{self.config.root}: is no s01.dat or s01.mat of DEAP. Check --config.dataset.root.")
-        return found
+    def _files(self) -> tuple[dict[str, str], set[str]]:
+        """(file of each person, a pickle rather than a MATLAB file; those with copies)."""
+        root, what = self.config.root, "s01.dat or s01.mat of DEAP"
+        files = sorted(base_files.list_files(root, _FILE, what), key=lambda file: file[-4:].lower())
+        matches = [(re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE), file) for file in files]
+        named = ((match[1].lower(), file) for match, file in matches if match)
+        return base_files.first_of_each(named, f"{root}: is no {what}. Check --config.dataset.root.")
 
 
 @base_files.keep_last

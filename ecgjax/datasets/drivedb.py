@@ -78,15 +78,16 @@ class Drivedb:
         self.label_specs = {"condition": LabelSpec(classes=_CONDITIONS)}
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files()[0]))
 
     def load(self, key: str) -> Recording:
-        file = self._files().get(key)
+        files, copied = self._files()
+        file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is no {key}.hea or {key}.csv below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
         drive = _open_record(path, file) if path.suffix.lower() == ".hea" else _open_table(path, file)
-        signals, events = {}, list(drive.events)
+        signals, events = {}, [*drive.events, *[base_files.COPY] * (file in copied)]
         for modality in self.config.modalities:
             there = [name for name in _CHANNELS[modality] if name.casefold() in drive.names]
             if not there:
@@ -106,13 +107,11 @@ class Drivedb:
             key, subject, signals, labels, session=key[len(subject) :], events=(*events, *told), sources=drive.sources
         )
 
-    def _files(self) -> dict[str, str]:
-        """File of each drive: its record, and where there is none its table."""
-        files: dict[str, str] = {}
+    def _files(self) -> tuple[dict[str, str], set[str]]:
+        """(file of each drive: its record, and where there is none its table; those with copies)."""
         listed = base_files.list_files(self.config.root, _FILE, "drive01.hea or drive01.csv")
-        for file in sorted(listed, key=lambda name: name.lower().endswith(".csv")):
-            files.setdefault(Path(file).stem.lower(), file)
-        return files
+        preferred = sorted(listed, key=lambda name: name.lower().endswith(".csv"))
+        return base_files.first_of_each((Path(file).stem.lower(), file) for file in preferred)
 
     def _labels(self, key: str, file: str, drive: _Drive) -> tuple[tuple[Label, ...], tuple[str, ...]]:
         table = base_files.nearest(self.config.root, file, _INTERVALS)

@@ -12,7 +12,7 @@ import re
 
 from ecgjax.datasets import base_edf, base_files, base_tables
 from ecgjax.datasets.base_channels import Channels
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording
 
 _FILE = r"(Subject\d+)_([12]).*\.edf"
@@ -45,10 +45,11 @@ class Eegmat:
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files()[0]))
 
     def load(self, key: str) -> Recording:
-        file = self._files().get(key)
+        files, copied = self._files()
+        file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is no {key}*.edf below {self.config.root}.")
         subject, session = key.split("_")
@@ -60,19 +61,17 @@ class Eegmat:
             labels.append(Label("counter", 0.0, duration_s, good[subject]))
         else:
             events = (*events, "eegmat_no_counter_label")
+        events = (*events, *[base_files.COPY] * (file in copied))
         # No start time: the dates in these files are fillers.
         return Recording(key, subject, signals, tuple(labels), session=session, events=events, sources=(file,))
 
-    def _files(self) -> dict[str, str]:
-        """File of each key; where originals and ECG-only files lie side by side, the first in order."""
-        files: dict[str, str] = {}
-        for file in base_files.list_files(self.config.root, _FILE, "SubjectNN_1*.edf or SubjectNN_2*.edf"):
-            match = re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE)
-            if match:
-                files.setdefault(f"{match.group(1).capitalize()}_{match.group(2)}", file)
-        if not files:
-            raise UserError(f"{self.config.root}: not named as eegmat's files are. Use the EDF reader for one file.")
-        return files
+    def _files(self) -> tuple[dict[str, str], set[str]]:
+        """(file of each key; those with copies, also where originals and ECG-only files lie side by side)."""
+        files = base_files.list_files(self.config.root, _FILE, "SubjectNN_1*.edf or SubjectNN_2*.edf")
+        matches = [(re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE), file) for file in files]
+        named = ((f"{match[1].capitalize()}_{match[2]}", file) for match, file in matches if match)
+        told = f"{self.config.root}: not named as eegmat's files are. Use the EDF reader for one file."
+        return base_files.first_of_each(named, told)
 
     def _good_counters(self, file: str) -> dict[str, float]:
         table = base_files.nearest(self.config.root, file, "subject-info.csv")

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_labels, base_rates, base_tables, base_text
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 
@@ -87,11 +87,12 @@ class KEmoCon:
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._people()))
+        return tuple(sorted({person for person, _ in self._files()[0]}))
 
     def load(self, key: str) -> Recording:
-        files = self._people().get(key)
-        if files is None:
+        found, copied = self._files()
+        files = {modality: file for (person, modality), file in found.items() if person == key}
+        if not files:
             raise DataError(key, "missing file", f"There is no file of its E4 below {self.config.root}.")
         pid, events = int(key[1:]), []
         times = self._times(pid, events)
@@ -108,6 +109,8 @@ class KEmoCon:
         signals = {m: dataclasses.replace(signal, start_s=start - zero) for m, (start, signal) in streams.items()}
         labels = [*_conditions(times), *self._ratings(pid, times, events)] if times else []
         within, outside = base_labels.on_axis(labels, signals, self.name, zero)
+        sources = tuple(files[modality] for modality in signals)
+        events += [base_files.COPY] * (not copied.isdisjoint(sources))
         return Recording(
             key=key,
             subject=key,
@@ -115,26 +118,21 @@ class KEmoCon:
             labels=within,
             start_time=datetime.datetime.fromtimestamp(zero, datetime.UTC).isoformat(),
             events=(*events, *outside),
-            sources=tuple(files[modality] for modality in signals),
+            sources=sources,
         )
 
-    def _people(self) -> dict[str, dict[str, str]]:
-        """Files of each person by modality; of several copies, the first in order."""
-        found: dict[str, dict[str, str]] = {}
-        pattern = rf"E4_({'|'.join(_KINDS)})\.csv"
-        for file in base_files.list_files(self.config.root, pattern, "E4 file such as e4_data/1/E4_BVP.csv"):
-            if match := _STREAM.fullmatch(base_files.locate(self.config.root, file).absolute().as_posix()):
-                found.setdefault(f"P{int(match[1]):02d}", {}).setdefault(match[2].lower(), file)
-        if not found:
-            raise UserError(f"{self.config.root}: no E4 file lies in a folder that is a person's number.")
-        return found
+    def _files(self) -> tuple[dict[tuple[str, str], str], set[str]]:
+        """(files by person and modality; those with copies)."""
+        root, pattern = self.config.root, rf"E4_({'|'.join(_KINDS)})\.csv"
+        files = base_files.list_files(root, pattern, "E4 file such as e4_data/1/E4_BVP.csv")
+        matches = [(_STREAM.fullmatch(base_files.locate(root, file).absolute().as_posix()), file) for file in files]
+        named = (((f"P{int(match[1]):02d}", match[2].lower()), file) for match, file in matches if match)
+        return base_files.first_of_each(named, f"{root}: no E4 file lies in a folder that is a person's number.")
 
     def _find(self, pattern: str) -> list[Path]:
-        try:
-            names = base_files.list_files(self.config.root, pattern, "table")
-        except UserError:  # there is none: what is not labelled for that is told
-            return []
-        return [base_files.locate(self.config.root, name) for name in names]
+        """Tables; where there are none, what is not labelled for that is told."""
+        root = self.config.root
+        return [base_files.locate(root, name) for name in base_files.find_files(root, pattern)]
 
     def _times(self, pid: int, events: list[str]) -> _Times | None:
         columns = {"pid": "pid"} | {name: name for name in _Times._fields}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_text
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _RATE_HZ = 256.0
@@ -49,7 +49,7 @@ class Maus:
     def keys(self) -> tuple[str, ...]:
         trials = {kind: [str(number) for number in range(1, _NUM_TRIALS + 1)] for kind in _KINDS.values()}
         trials["resting"] = ["rest"]
-        return tuple(sorted({f"{person}/{trial}" for person, kind in self._files() for trial in trials[kind]}))
+        return tuple(sorted({f"{person}/{trial}" for person, kind in self._files()[0] for trial in trials[kind]}))
 
     def group(self, key: str) -> str:
         """A person, each of whose files has all trials."""
@@ -57,7 +57,7 @@ class Maus:
 
     def load(self, key: str) -> Recording:
         person, trial = key.split("/")
-        files, signals, levels, events = self._files(), {}, set(), []
+        (files, copied), signals, levels, events = self._files(), {}, set(), []
         for modality in self.config.modalities:
             file = files.get((person, "resting" if trial == "rest" else _KINDS[modality]))
             found = self._column(file, trial, modality) if file else None
@@ -70,6 +70,8 @@ class Maus:
         if not signals:
             raise DataError(key, "missing file", f"No file below {self.config.root} has samples of it.")
         sources = tuple(dict.fromkeys(file for _, file in signals.values()))
+        events += [base_files.COPY] * (not copied.isdisjoint(sources))
+        events += ["maus_person_without_rest"] * ((person, "resting") not in files)
         signals = {modality: signal for modality, (signal, _) in signals.items()}
         stop_s = max(signal.duration_s for signal in signals.values())
         labels = [Label("n_back", 0.0, stop_s, float(_LEVELS.index(level))) for level in levels]
@@ -77,17 +79,14 @@ class Maus:
             labels, events = [], [*events, "maus_files_say_different_levels"]
         return Recording(key, person, signals, tuple(labels), trial=trial, events=tuple(events), sources=sources)
 
-    def _files(self) -> dict[tuple[str, str], str]:
-        """By person and kind; of several copies, the first in order."""
-        found: dict[tuple[str, str], str] = {}
-        for file in base_files.list_files(self.config.root, r"inf_(ecg|ppg|gsr|resting)\.csv", "file 002/inf_ecg.csv"):
-            if match := _FILE.fullmatch(base_files.locate(self.config.root, file).absolute().as_posix()):
-                found.setdefault((match[1], match[2].lower()), file)
-        if not found:
-            raise UserError(
-                f"{self.config.root}: no inf_*.csv lies in a folder that is a person's number, such as 002."
-            )
-        return found
+    def _files(self) -> tuple[dict[tuple[str, str], str], set[str]]:
+        """(files by person and kind; those with copies)."""
+        root = self.config.root
+        files = base_files.list_files(root, r"inf_(ecg|ppg|gsr|resting)\.csv", "file 002/inf_ecg.csv")
+        matches = [(_FILE.fullmatch(base_files.locate(root, file).absolute().as_posix()), file) for file in files]
+        named = (((match[1], match[2].lower()), file) for match, file in matches if match)
+        told = f"{root}: no inf_*.csv lies in a folder that is a person's number, such as 002."
+        return base_files.first_of_each(named, told)
 
     def _column(self, file: str, trial: str, modality: str) -> tuple[str, np.ndarray]:
         """(level, samples) of one trial, without the empty cells of those that are longer."""

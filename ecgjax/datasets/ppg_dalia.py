@@ -53,10 +53,11 @@ class PpgDalia:
         self._kinds = base_chest_wrist.wanted(device, config.modalities)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files()[0]))
 
     def load(self, key: str) -> Recording:
-        file = self._files().get(key)
+        files, copied = self._files()
+        file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is no {key}.pkl below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
@@ -80,11 +81,11 @@ class PpgDalia:
             subject=key,
             signals=signals,
             labels=within,
-            events=(*events, *told, *outside),
+            events=(*events, *told, *outside, *[base_files.COPY] * (file in copied)),
             sources=base_chest_wrist.relative(self.config.root, path),
         )
 
-    def _files(self) -> dict[str, str]:
+    def _files(self) -> tuple[dict[str, str], set[str]]:
         return base_chest_wrist.people(self.config.root, r"(S\d+)\.pkl", "SX.pkl of PPG-DaLiA")
 
 

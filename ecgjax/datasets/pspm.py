@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_mat, base_zip
-from ecgjax.errors import DataError, UserError, did_you_mean, require
+from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
 
 _FILE = re.compile(r"(?:.*/)?([^/]*_spike_[^/]*)\.mat", re.IGNORECASE)
@@ -64,29 +64,30 @@ class Pspm:
     """A key is the name of a file without ".mat", as "PsPM-FR_spike_01"; a zip that is damaged has its own."""
 
     def __init__(self, config: Config):
+        base_channels.check_modalities(config.modalities, _TYPES, "PsPM")
         for modality in config.modalities:
-            if modality not in _TYPES:
-                hint = did_you_mean(modality, _TYPES)
-                raise UserError(f"--config.dataset.modalities: PsPM has no {modality!r}.{hint}")
             position = getattr(config.positions, modality)
             require(position >= 0, f"--config.dataset.positions.{modality}", position, "0 or above")
         self.config = config
         self.name = base_files.dataset_name(config.name, config.root)
         self.label_specs: dict[str, LabelSpec] = {}
         self._places: dict[str, tuple[str, str]] = {}
+        self._copied: set[tuple[str, str]] = set()
 
     def keys(self) -> tuple[str, ...]:
-        self._places = self._list()
+        self._places, self._copied = self._list()
         return tuple(sorted(self._places))
 
     def load(self, key: str) -> Recording:
-        self._places = self._places or self._list()  # zips are not opened anew for every recording
+        if not self._places:  # zips are not opened anew for every recording
+            self._places, self._copied = self._list()
         file, member = self._places.get(key, ("", ""))
         if not file:
             raise DataError(key, "missing file", f"There is no {key}.mat below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
         content = _unpacked(path, member) if file.lower().endswith(".zip") else None
         channels, events = _read_channels(path / member if member else path, content)
+        events += [base_files.COPY] * ((file, member) in self._copied)
         signals = {}
         for modality in self.config.modalities:
             signal, met = self._signal(channels, modality, path / member if member else path)
@@ -106,11 +107,11 @@ class Pspm:
             sources=(file,),
         )
 
-    def _list(self) -> dict[str, tuple[str, str]]:
-        """File and member of each key; of copies, the one that is no zip, then the first in order."""
+    def _list(self) -> tuple[dict[str, tuple[str, str]], set[tuple[str, str]]]:
+        """(file and member of each key, one that is no zip before one that is; those with copies)."""
         pattern = r".*_spike_.*\.mat|.*\.zip"
         files = base_files.list_files(self.config.root, pattern, "*_spike_*.mat, nor a zip")
-        places, broken = [], {}
+        places, broken = [], []
         for file in files:
             if not file.lower().endswith(".zip"):
                 places.append((file, ""))
@@ -118,17 +119,15 @@ class Pspm:
             try:
                 infos = base_zip.members(base_files.locate(self.config.root, file), 1 << 40, _MAX_FILES)
             except DataError:  # listed all the same, so that loading it reports what is wrong
-                broken[file] = (file, "")
+                broken.append((file, (file, "")))
                 continue
             places += [(file, info.filename) for info in infos]
         places = [place for place in places if _FILE.fullmatch("/".join(place).rstrip("/"))]
         raw = [place for place in places if not _PREPROCESSED.search("/".join(place).rstrip("/"))]
-        found: dict[str, tuple[str, str]] = {}
-        for place in sorted(raw or places, key=lambda place: (place[1] != "", place)):
-            found.setdefault(_FILE.fullmatch("/".join(place).rstrip("/")).group(1), place)
-        if not found and not broken:
-            raise UserError(f"{self.config.root}: holds no *_spike_*.mat. Check --config.dataset.root.")
-        return found | broken
+        preferred = sorted(raw or places, key=lambda place: (place[1] != "", place))
+        named = [(_FILE.fullmatch("/".join(place).rstrip("/"))[1], place) for place in preferred]
+        told = f"{self.config.root}: holds no *_spike_*.mat. Check --config.dataset.root."
+        return base_files.first_of_each(named + broken, told)
 
     def _signal(self, channels: "list[_Channel]", modality: str, path: Path) -> tuple[Signal | None, list[str]]:
         own = [channel for channel in channels if channel.type == _TYPES[modality] and not channel.is_event]

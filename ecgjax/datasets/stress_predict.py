@@ -16,7 +16,7 @@ import numpy as np
 
 from ecgjax.datasets import base_empatica, base_files
 from ecgjax.datasets.base_empatica import Session
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording
 
 _FOLDER = re.compile(r"(?:.*/)?S(\d+)")
@@ -53,16 +53,18 @@ class StressPredict:
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._sessions()))
+        return tuple(sorted(self._sessions()[0]))
 
     def load(self, key: str) -> Recording:
-        listed = self._sessions().get(key)
+        sessions, copied = self._sessions()
+        listed = sessions.get(key)
         if listed is None:
             raise DataError(key, "missing file", f"There is no session {key} below {self.config.root}.")
         path = base_empatica.locate_session(self.config.root, listed)
         session = base_empatica.read_session(path, self.config.modalities)
         seconds = _read_seconds(path.absolute().parent.parent / "Processed_data" / _TABLE, int(key[1:]))
         stress, events = _stress(seconds, session)
+        events += [base_files.COPY] * (listed in copied)
         return Recording(
             key=key,
             subject=key,
@@ -73,15 +75,12 @@ class StressPredict:
             sources=base_empatica.sources(self.config.root, path, session),
         )
 
-    def _sessions(self) -> dict[str, str]:
-        """Place of each person's session; of several copies, the first in order."""
-        sessions: dict[str, str] = {}
-        for place in base_empatica.list_sessions(self.config.root):
-            if match := _FOLDER.fullmatch(place):
-                sessions.setdefault(f"S{int(match.group(1)):02d}", place)
-        if not sessions:
-            raise UserError(f"{self.config.root}: holds no folders S01, S02, ... Use the Empatica reader for others.")
-        return sessions
+    def _sessions(self) -> tuple[dict[str, str], set[str]]:
+        """(place of each person's session; those with copies)."""
+        places = base_empatica.list_sessions(self.config.root)
+        named = ((f"S{int(m[1]):02d}", place) for place in places if (m := _FOLDER.fullmatch(place)))
+        told = f"{self.config.root}: holds no folders S01, S02, ... Use the Empatica reader for others."
+        return base_files.first_of_each(named, told)
 
 
 def _read_seconds(table: Path, participant: int) -> np.ndarray:

@@ -31,7 +31,7 @@ import numpy as np
 
 from ecgjax.datasets import base_channels, base_files, base_poly5, base_tables
 from ecgjax.datasets.base_poly5 import Poly5
-from ecgjax.errors import DataError, UserError, require
+from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"pp(\d+)[_-]\d+-\d+-\d+[_-]c(\d)([_-]cont\w*)?\.S00"
@@ -114,16 +114,17 @@ class Swell:
         self.label_specs = dict(_LABEL_SPECS)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._blocks()))
+        return tuple(sorted({key for key, _ in self._files()[0]}))
 
     def load(self, key: str) -> Recording:
-        found = self._blocks().get(key)
-        if found is None:
+        listed, copied = self._files()
+        found = {part: file for (block, part), file in listed.items() if block == key}
+        if not found:
             raise DataError(key, "missing file", f"There is no file of it below {self.config.root}.")
-        files = [found[part][0] for part in sorted(found)]  # what continues a block comes after it
+        files = [found[part] for part in sorted(found)]  # what continues a block comes after it
         parts = [Poly5(base_files.locate(self.config.root, file)) for file in files]
         events = [event for part in parts for event in part.events]
-        events += ["swell_copy_not_read"] * (sum(map(len, found.values())) - len(files))
+        events += [base_files.COPY] * (not copied.isdisjoint(files))
         events += ["swell_without_its_beginning"] * ("" not in found)
         signals = _signals(self.config.modalities, parts, events)
         start, duration_s = parts[0].start, next(iter(signals.values())).duration_s
@@ -140,16 +141,13 @@ class Swell:
             sources=tuple(files),
         )
 
-    def _blocks(self) -> dict[str, dict[str, list[str]]]:
-        """By key, the files of a block: "" the first, "_cont" what continues it; of each, several copies."""
-        found: dict[str, dict[str, list[str]]] = {}
-        for file in base_files.list_files(self.config.root, _FILE, "block such as pp1_18-9-2012_c1.S00"):
-            if match := re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE):
-                key, part = f"PP{int(match[1]):02d}/c{match[2]}", (match[3] or "").lower()
-                found.setdefault(key, {}).setdefault(part, []).append(file)
-        if not found:
-            raise UserError(f"{self.config.root}: not named as SWELL-KW's files are, pp1_18-9-2012_c1.S00.")
-        return found
+    def _files(self) -> tuple[dict[tuple[str, str], str], set[str]]:
+        """(files by key and part of the block: "" the first, "_cont" what continues it; those with copies)."""
+        files = base_files.list_files(self.config.root, _FILE, "block such as pp1_18-9-2012_c1.S00")
+        matches = [(re.fullmatch(_FILE, file.rsplit("/", 1)[-1], re.IGNORECASE), file) for file in files]
+        named = (((f"PP{int(m[1]):02d}/c{m[2]}", (m[3] or "").lower()), file) for m, file in matches if m)
+        told = f"{self.config.root}: not named as SWELL-KW's files are, pp1_18-9-2012_c1.S00."
+        return base_files.first_of_each(named, told)
 
     def _labels(self, block: _Block, start: _Moment, duration_s: float, events: list[str]) -> list[Label]:
         by_minute, overview = _tables(self.config.tables or self.config.root, block, events)
@@ -171,11 +169,11 @@ def _tables(root: str, block: _Block, events: list[str]) -> tuple[list[tuple[_Mi
     """(what each table by the minute has of a block, if anything; what the overview has)."""
     found: list[tuple[_Minute, ...]] = []
     for pattern in (*_MINUTES, _OVERVIEW):
-        try:
-            path = base_files.locate(root, base_files.list_files(root, pattern, "table")[0])
-        except UserError:  # there is none: what is not labelled for that is told
+        names = base_files.find_files(root, pattern)
+        if not names:  # what is not labelled for that is told
             found.append(())
             continue
+        path = base_files.locate(root, names[0])
         rows = _read_table(path, pattern == _OVERVIEW)
         events += ["swell_table_not_understood"] * (not rows)
         own = rows.get(block, ())

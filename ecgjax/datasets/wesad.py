@@ -28,7 +28,7 @@ from ecgjax.datasets import (
     base_wesad_quest,
 )
 from ecgjax.datasets.base_chest_wrist import CHEST, WRIST, Device
-from ecgjax.errors import DataError, UserError
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _CONDITIONS = ("transient", "baseline", "stress", "amusement", "meditation", "ignored 5", "ignored 6", "ignored 7")
@@ -66,27 +66,29 @@ class Wesad:
         self._kinds = base_chest_wrist.wanted(self._all, config.modalities)
 
     def keys(self) -> tuple[str, ...]:
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files()[0]))
 
     def load(self, key: str) -> Recording:
-        file = self._files().get(key)
+        files, copied = self._files()
+        file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is nothing of it below {self.config.root}.")
         if self.config.source is Source.PICKLE:
-            return self._pickled(key, base_files.locate(self.config.root, file))
-        return self._raw(key, base_empatica.locate_session(self.config.root, file))
+            recording = self._pickled(key, base_files.locate(self.config.root, file))
+        else:
+            recording = self._raw(key, base_empatica.locate_session(self.config.root, file))
+        events = (*recording.events, *[base_files.COPY] * (file in copied))
+        return dataclasses.replace(recording, events=events)
 
-    def _files(self) -> dict[str, str]:
+    def _files(self) -> tuple[dict[str, str], set[str]]:
         root = self.config.root
         if self.config.source is Source.PICKLE:
             return base_chest_wrist.people(root, r"(S\d+)\.pkl", "SX.pkl of WESAD")
         if self.config.device is Device.CHEST:
             return base_chest_wrist.people(root, r"(S\d+)_respiban\.txt", "SX_respiban.txt of WESAD")
-        matches = [_SESSION.fullmatch(place) for place in base_empatica.list_sessions(root)]
-        found = {match.group(1).upper(): match.group() for match in reversed(matches) if match}
-        if not found:
-            raise UserError(f"{root}: holds no SX_E4_Data of WESAD. Check --config.dataset.root.")
-        return found
+        places = base_empatica.list_sessions(root)
+        named = ((m[1].upper(), place) for place in places if (m := _SESSION.fullmatch(place)))
+        return base_files.first_of_each(named, f"{root}: holds no SX_E4_Data of WESAD. Check --config.dataset.root.")
 
     def _pickled(self, key: str, path: Path) -> Recording:
         tree = _tree(path)
