@@ -119,6 +119,7 @@ class Amigos:
             if own_TC is not None:
                 if modality == "eda":
                     own_TC[: self.config.eda_unreliable] = np.nan
+                    events += ["amigos_eda_beginning_left_out"] * (self.config.eda_unreliable > 0)
                 names = tuple(f"column {column}" for column in columns[modality])
                 signals[modality] = Signal(own_TC, _RATE_HZ, "unknown", names)
         return signals, events
@@ -136,11 +137,7 @@ class _Trial:
 
 @base_files.keep_last
 def _read_person(path: Path) -> dict[str, Any]:
-    return base_mat.read_mat(path, _VARIABLES, keep=_signals_in_single_precision)
-
-
-def _signals_in_single_precision(values: np.ndarray) -> np.ndarray:
-    return base_mat.single(values) if values.shape[-1] == _NUM_COLUMNS else values
+    return base_mat.read_mat(path, _VARIABLES, keep=base_mat.single_if(_NUM_COLUMNS))
 
 
 def _videos(found: dict[str, Any], path: Path) -> tuple[str, ...]:

@@ -201,13 +201,12 @@ def _times(stamps_ms: np.ndarray, stated_hz: float, path: Path) -> tuple[np.ndar
 
 
 def _measured(times_s: np.ndarray, path: Path) -> float:
-    """The roundest rate in Hz that moves no sample by more than half a step: stamps are rounded, rates are chosen."""
+    """The rate in Hz that was chosen, by the steps."""
     steps_s = np.diff(times_s)
     measured_hz = 1 / float(steps_s[steps_s <= 5 * np.median(steps_s)].mean())
     if not 1 <= measured_hz <= 1e4:
         raise DataError(path, "wrong rate", f"Its time stamps say {measured_hz:g} Hz.")
-    rounded = (float(round(measured_hz, digits)) for digits in (0, 1, 2, 3))
-    return next((r for r in rounded if abs(measured_hz - r) * len(times_s) < 0.5 * measured_hz), measured_hz)
+    return base_rates.roundest(measured_hz, len(times_s))
 
 
 def _start(clock: Any) -> datetime.datetime | None:

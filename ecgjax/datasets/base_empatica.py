@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_zip
-from ecgjax.errors import DataError, UserError, did_you_mean
+from ecgjax.datasets import base_channels, base_files, base_zip
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Signal
 
 
@@ -114,9 +114,7 @@ def read_session(path: Path, modalities: Sequence[str]) -> Session:
       UserError: there is no such modality.
       DataError: all files are missing, or one of them is empty, truncated or no such file; or an unsafe archive.
     """
-    for modality in modalities:
-        if modality not in _KINDS:
-            raise UserError(f"--config.dataset.modalities: E4 has no {modality!r}.{did_you_mean(modality, _KINDS)}")
+    base_channels.check_modalities(modalities, _KINDS, "E4")
     members = _folder(path) if path.is_dir() else _archive(path)
     wanted = [m for m in MODALITIES if m in modalities]
     tables = {m: _Table(path / f"{m.upper()}.csv", members[f"{m}.csv"](), m) for m in wanted if f"{m}.csv" in members}

@@ -108,6 +108,11 @@ def single(values: np.ndarray) -> np.ndarray:
         return np.array(values, np.float32)
 
 
+def single_if(num_columns: int) -> Keep:
+    """For `keep`: signals of so many columns in single precision, all else as it is."""
+    return lambda values: single(values) if values.shape[-1] == num_columns else values
+
+
 def pick_columns(values_TC: np.ndarray, columns: list[int], name: str) -> tuple[np.ndarray | None, list[str]]:
     """(a copy of columns in single precision, NaN for what is not finite; what was met).
 

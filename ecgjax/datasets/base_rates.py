@@ -45,6 +45,12 @@ def check_rate(times_s: np.ndarray, rate_hz: float, path: object) -> None:
         raise DataError(path, "wrong rate", f"Its time stamps say {measured_hz[0]:.6g} Hz instead of {rate_hz:g} Hz.")
 
 
+def roundest(rate_hz: float, num_samples: int) -> float:
+    """The roundest rate by which no sample moves more than half a step: stamps are rounded, rates are chosen."""
+    rounded = (float(round(rate_hz, digits)) for digits in (0, 1, 2, 3))
+    return next((r for r in rounded if abs(rate_hz - r) * num_samples < 0.5 * rate_hz), rate_hz)
+
+
 def on_grid(times_s: np.ndarray, samples_TC: np.ndarray, rate_hz: float, path: object) -> tuple[np.ndarray, int]:
     """Samples as they would be at the first time stamp and every 1 / rate_hz from there.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_parquet
+from ecgjax.datasets import base_channels, base_files, base_parquet, base_rates
 from ecgjax.datasets.base_channels import Channels
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
@@ -254,7 +254,7 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
     if stated_hz and abs(measured_hz / stated_hz - 1) > _TOLERANCE:
         remedy = f"The time stamps say {measured_hz:g} Hz, {stated_hz:g} Hz is stated. Mend --config.dataset.rate_hz."
         raise DataError(path, "wrong rate", remedy)
-    rate = stated_hz or _roundest(measured_hz, len(times))
+    rate = stated_hz or base_rates.roundest(measured_hz, len(times))
     if not gap.any():
         return rate, None, []
     if (span := steps_s.sum() * rate) >= _MAX_SAMPLES:
@@ -262,12 +262,6 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
     missing = np.where(gap, np.round(steps_s * rate).astype(np.int64) - 1, 0)
     rows = np.arange(len(times)) + np.concatenate([[0], np.cumsum(missing)])
     return rate, rows, ["csv_gap"] * int(gap.sum())
-
-
-def _roundest(rate_hz: float, num_samples: int) -> float:
-    """The roundest rate by which no sample moves more than half a step: stamps are rounded, rates are chosen."""
-    rounded = (float(round(rate_hz, digits)) for digits in (0, 1, 2, 3))
-    return next((r for r in rounded if abs(rate_hz - r) * num_samples < 0.5 * rate_hz), rate_hz)
 
 
 def _seconds(path: Path, times: np.ndarray, unit: str) -> np.ndarray:

@@ -82,9 +82,10 @@ class Dreamer:
     def load(self, key: str) -> Recording:
         subject, _, trial = key.partition("/")
         person, part, clip = int(subject[1:]) - 1, trial[0], int(trial[1:]) - 1
-        file = next(iter(base_files.find_files(self.config.root, _FILE)), "")
-        if not file:
+        files = base_files.find_files(self.config.root, _FILE)
+        if not files:
             raise DataError(key, "missing file", f"There is no DREAMER.mat below {self.config.root}.")
+        file = files[0]
         path = base_files.locate(self.config.root, file)
         root = _read(path)
         data = base_mat.items(root.get("Data"), "DREAMER.Data", path)
@@ -94,7 +95,7 @@ class Dreamer:
         own = base_mat.fields(data[person], f"person {person + 1}", path)
         signal, events = self._signal(own, part, clip, root, f"{path}, {key}")
         labels, more = self._labels(own, clip, signal.duration_s) if part == "c" else ([], ["dreamer_baseline"])
-        more += ["dreamer_baseline_left_out"] * (not self.config.baselines)
+        more += ["dreamer_baseline_left_out"] * (not self.config.baselines) + [base_files.COPY] * (len(files) > 1)
         return Recording(
             key, subject, {"ecg": signal}, tuple(labels), trial=trial, events=tuple(events + more), sources=(file,)
         )
@@ -136,9 +137,5 @@ class Dreamer:
 
 @base_files.keep_last
 def _read(path: Path) -> dict[str, Any]:
-    found = base_mat.read_mat(path, ("DREAMER",), skip=_NOT_READ, keep=_signals_in_single_precision)
+    found = base_mat.read_mat(path, ("DREAMER",), skip=_NOT_READ, keep=base_mat.single_if(_NUM_CHANNELS))
     return base_mat.fields(base_mat.variable(found, "DREAMER", path), "DREAMER", path)
-
-
-def _signals_in_single_precision(values: np.ndarray) -> np.ndarray:
-    return base_mat.single(values) if values.shape[-1] == _NUM_CHANNELS else values
