@@ -44,6 +44,14 @@ STRESS = [(9, 15, 0), (15, 21, 1), (21, 27, 0), (27, 33, 1), (33, 39, 0), (39, 4
 EARLY = "stress_predict_tag_12_h_early"
 
 
+def test_the_table_is_read_once_for_all(folder, monkeypatch):
+    import pandas as pd
+
+    calls, read_csv = [], pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *args, **more: calls.append(args) or read_csv(*args, **more))
+    assert all(load(folder, key).labels for key in ("S02", "S02", "S03")) and len(calls) == 1
+
+
 def test_seconds_become_intervals_on_the_recording_s_axis(folder):
     recording = load(folder, "S02")
     assert intervals(recording, "stress") == STRESS

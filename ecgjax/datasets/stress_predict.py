@@ -62,8 +62,9 @@ class StressPredict:
             raise DataError(key, "missing file", f"There is no session {key} below {self.config.root}.")
         path = base_empatica.locate_session(self.config.root, listed)
         session = base_empatica.read_session(path, self.config.modalities)
-        seconds = _read_seconds(path.absolute().parent.parent / "Processed_data" / _TABLE, int(key[1:]))
-        stress, events = _stress(seconds, session)
+        table = path.absolute().parent.parent / "Processed_data" / _TABLE
+        rows = _read_table(table) if table.is_file() else np.zeros((0, 3))
+        stress, events = _stress(rows[rows[:, 0] == int(key[1:]), 1:], session)
         events += [base_files.COPY] * (listed in copied)
         return Recording(
             key=key,
@@ -83,12 +84,11 @@ class StressPredict:
         return base_files.first_of_each(named, told)
 
 
-def _read_seconds(table: Path, participant: int) -> np.ndarray:
-    """(Unix second, 1 in a task) of each labelled second of a person, in order; no rows without the table."""
+@base_files.keep_last
+def _read_table(table: Path) -> np.ndarray:
+    """(person, Unix second, 1 in a task) of each labelled second, in order of time."""
     import pandas as pd
 
-    if not table.is_file():
-        return np.zeros((0, 2))
     base_files.check_size(table, _MAX_TABLE_BYTES)
     try:
         rows = pd.read_csv(table, usecols=_COLUMNS)
@@ -99,8 +99,7 @@ def _read_seconds(table: Path, participant: int) -> np.ndarray:
     if bad.any():
         remedy = f"Row {bad.idxmax() + 2} has no time, or a label that is not 0 or 1. Fetch it again."
         raise DataError(table, "unreadable table", remedy)
-    own = numbers.loc[numbers["Participant"] == participant, ["Time(sec)", "Label"]]
-    return own.sort_values("Time(sec)").to_numpy(np.float64)
+    return numbers.sort_values("Time(sec)", kind="stable")[list(_COLUMNS)].to_numpy(np.float64)
 
 
 def _stress(seconds: np.ndarray, session: Session) -> tuple[list[Label], list[str]]:
