@@ -12,11 +12,13 @@ import os
 import pickle
 import random
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ecgjax.datasets import base_files
 from ecgjax.errors import DataError, UserError
 from tests.readers import CORPORA, FOLDER, NAMES, config_class, config_of
 
@@ -232,6 +234,27 @@ def test_a_file_that_has_gone_is_a_data_error(case):
             missing[key] = error.reason
     assert missing.keys() == set(keys) - others
     assert all("missing" in reason for reason in missing.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["amigos", "amigos_original", "ascertain", "case", "code15", "deap", "dreamer", "drivedb", "eegmat", "kemocon",
+     "maus", "ppg_dalia", "pspm", "stress_predict", "swell", "wesad"],
+)  # fmt: skip
+def test_of_copies_one_is_read_and_that_is_told_once(name, tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    corpus = importlib.import_module(f"tests.corpora.{name}").write(folder)
+    made = config_of(name)(**corpus.config).make()
+    keys = made.keys()
+    some = {key: made.load(key) for key in (keys[0], keys[-1])}
+    shutil.move(shutil.copytree(folder, tmp_path / "zz"), folder)
+    made = config_of(name)(**corpus.config).make()
+    assert made.keys() == keys
+    for key, alone in some.items():
+        recording = config_of(name)(**corpus.config).make().load(key)
+        assert sorted(recording.events) == sorted([*alone.events, base_files.COPY]), key
+        assert_same(dataclasses.replace(recording, events=()), dataclasses.replace(alone, events=()))
 
 
 def one_of_each_kind(folder):
