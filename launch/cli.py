@@ -50,6 +50,7 @@ def define_config_flag(
     help_text: str = "config file, FILE.py or FILE.py:VARIANT, or the folder of a run",
     from_flag: str = "",
     default: str = "",
+    find: Callable[[str], str] = str,
 ) -> flags.FlagHolder:
     """Defines --config; every field of the dataclass it yields is a flag too (`--config.model.num_layers=4`).
 
@@ -57,9 +58,10 @@ def define_config_flag(
       help_text: for --help.
       from_flag: another flag, whose value stands for --config where that is not given.
       default: what stands for it where neither is.
+      find: makes what --config takes of the other flag's value.
     """
     holder = config_flags.DEFINE_config_file("config", help_string=help_text)
-    flags.FLAGS["config"].parser = overrides.ConfigFile("config", from_flag, default)
+    flags.FLAGS["config"].parser = overrides.ConfigFile("config", from_flag, default, find)
     if not (from_flag or default):
         flags.mark_flag_as_required("config")
     return holder
@@ -82,8 +84,8 @@ def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> NoReturn:
     if {"--help", "-help", "-h", "--helpshort"} & set(sys.argv[1:]):
         print(_help_text())
         sys.exit(0)
-    _take_config_from_elsewhere()
     try:
+        _take_config_from_elsewhere()
         app.run(lambda argv: _call(main, _positional(argv[1:], arguments)), flags_parser=_parse)
     except UserError as error:
         _fail(str(error), error.exit_code)
@@ -133,7 +135,7 @@ def _take_config_from_elsewhere() -> None:
         words.add_argument("--config", nargs="?")
         words.add_argument(f"--{parser.from_flag or 'none'}", nargs="?", dest="source")
         given = words.parse_known_args()[0]
-        if not given.config and (elsewhere := given.source or parser.default):
+        if not given.config and (elsewhere := parser.find(given.source) if given.source else parser.default):
             sys.argv.insert(1, f"--config={elsewhere}")
 
 

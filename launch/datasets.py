@@ -3,11 +3,14 @@
     python -m launch.datasets                                     # all of them: people, hours, signals, labels; where
     python -m launch.datasets --dataset=eegmat                    # one: where to ask for it, what to cite
     python -m launch.datasets --dataset=eegmat --check=DIR        # reads DIR, says what is there; writes nothing
+    python -m launch.datasets --dataset=amigos:original --check=DIR    # a variant of configs/prepare_amigos.py
+    python -m launch.datasets --dataset=wesad --check=DIR --config.dataset.device=WRIST --config.dataset.source=RAW
 
 --check reads 200 recordings, spread over all, and every one with --most=0. General formats have names too, by their
-configs: --dataset=wfdb, edf, csv, empatica, npz.
+configs: --dataset=wfdb, edf, csv, empatica, npz. Instead of --dataset, --config=FILE.py may name a config of your own.
 """
 
+import dataclasses
 import functools
 import importlib
 import types
@@ -19,33 +22,44 @@ from absl import flags
 from launch import cli
 
 if TYPE_CHECKING:
+    from ecgjax.data.prepare import Preparation
     from ecgjax.datasets.base import About
 
-DATASET = flags.DEFINE_string("dataset", "", "one of those listed without it")
+FOLDER = Path(__file__).parents[1] / "configs"
+
+
+def config_file(dataset: str) -> str:
+    """Of NAME or NAME:VARIANT, as --config takes it."""
+    from ecgjax.errors import UserError, did_you_mean
+
+    name, colon, variant = dataset.partition(":")
+    if name not in names():
+        raise UserError(f"--dataset={dataset}: not known.{did_you_mean(name, names())}")
+    return f"{FOLDER / f'prepare_{name}.py'}{colon}{variant}"
+
+
+DATASET = flags.DEFINE_string("dataset", "", "one of those listed without it, NAME or NAME:VARIANT")
+CONFIG = cli.define_config_flag("config file of another data set", from_flag="dataset", find=config_file)
 CHECK = flags.DEFINE_string("check", "", "folder of a download of it")
 MOST = flags.DEFINE_integer("most", 200, "recordings that --check reads; 0 for all", 0)
 
 
 def main() -> None:
-    from ecgjax.errors import UserError, did_you_mean
+    from ecgjax.errors import UserError
 
-    sets = abouts()
-    if not DATASET.value:
-        if CHECK.value:
-            raise UserError(f"--check={CHECK.value}: of which data set? Name it with --dataset.")
-        print(table(sets))
-        return
-    if DATASET.value not in names():
-        raise UserError(f"--dataset={DATASET.value}: not known.{did_you_mean(DATASET.value, names())}")
-    about = sets.get(DATASET.value)
-    print(describe(DATASET.value, about) if about else config(DATASET.value).__doc__)
+    sets, name = abouts(), DATASET.value.partition(":")[0]
+    if CHECK.value and not hasattr(CONFIG.value, "dataset"):
+        raise UserError(f"--check={CHECK.value}: of which data set? Name it with --dataset.")
+    if name:
+        print(describe(name, sets[name]) if name in sets else config(name).__doc__)
     if CHECK.value:
-        print(check(DATASET.value, about, CHECK.value, MOST.value))
+        print(check(name, sets.get(name), CONFIG.value, CHECK.value, MOST.value))
+    elif not name:
+        print(table(sets))
 
 
 def names() -> list[str]:
-    folder = Path(__file__).parents[1] / "configs"
-    return sorted(path.stem.removeprefix("prepare_") for path in folder.glob("prepare_*.py"))
+    return sorted(path.stem.removeprefix("prepare_") for path in FOLDER.glob("prepare_*.py"))
 
 
 def config(name: str) -> types.ModuleType:
@@ -89,17 +103,21 @@ def describe(name: str, about: "About") -> str:
             f"  licence: {about.licence}; {about.access}",
             f"  cite {about.cite}",
             f"  reader tried on {about.verified.value}",
+            f"  variants: {', '.join(getattr(config(name), 'VARIANTS', ())) or 'none'}",
             f"  python -m launch.prepare --config=configs/prepare_{name}.py --config.dataset.root=DIR --store=DIR",
         ]
     )
 
 
-def check(name: str, about: "About | None", folder: str, at_most: int) -> str:
+def check(name: str, about: "About | None", preparation: "Preparation", folder: str, at_most: int) -> str:
     from tqdm import tqdm
 
     from ecgjax.data import download
 
-    dataset = config(name).get_config().dataset
+    dataset = preparation.dataset
+    if about and dataset != config(name).get_config().dataset:  # it may leave out some of what the set has
+        labels = tuple(label for label in about.labels if label in dataset.make().label_specs)
+        about = dataclasses.replace(about, modalities=getattr(dataset, "modalities", ()), labels=labels)
     dataset.root = folder
     progress = functools.partial(tqdm, unit=" recordings", leave=False, disable=None)  # on a terminal alone
     return download.told(download.look(dataset.make(), at_most, progress), about)

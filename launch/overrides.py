@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,8 @@ def _where(error: Exception, path: Path) -> str:
 class ConfigFile(flags.ArgumentParser):
     """The parser behind --config: loads the file and checks the name of every override on the command line."""
 
-    def __init__(self, flag_name: str, from_flag: str = "", default: str = ""):
-        self._flag_name, self.from_flag, self.default = flag_name, from_flag, default
+    def __init__(self, flag_name: str, from_flag: str = "", default: str = "", find: Callable[[str], str] = str):
+        self._flag_name, self.from_flag, self.default, self.find = flag_name, from_flag, default, find
 
     def parse(self, argument: str) -> Any:
         config = load_config(argument)

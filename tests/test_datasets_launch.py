@@ -49,8 +49,18 @@ def test_what_is_said_of_a_set_is_what_its_reader_gives(name):
     ("arguments", "message"),
     [
         (["--check=x"], "--check=x: of which data set? Name it with --dataset."),
+        (["--config=configs/vazquez2022_pretrain.py", "--check=x"], "--check=x: of which data set?"),
         (["--dataset=eggmat"], '--dataset=eggmat: not known. Did you mean "eegmat"?'),
         (["--dataset=zzz"], "--dataset=zzz: not known. Known: "),
+        (
+            ["--dataset=amigos:orginal", "--check=x"],
+            'prepare_amigos.py has no variant "orginal". Did you mean "original"?',
+        ),
+        (
+            ["--dataset=wesad", "--config.dataset.devise=WRIST"],
+            'no field "devise" in dataset (wesad.Config). Did you mean',
+        ),
+        (["--check=x", "--config.dataset.device=WRIST"], "--config.dataset.device needs --dataset before it."),
         (["--dataset=eegmat", "--check=nowhere"], "nowhere: no such file or folder."),
         (["--dataset=eegmat", "--check=x", "--most=-1"], "--most"),
     ],
@@ -107,15 +117,24 @@ def test_where_nobody_is_known_by_name_people_are_counted():
     assert "missing" not in download.told(download.look(made, 0), dataclasses.replace(about, people=5))
 
 
-def test_files_of_a_general_format_are_checked_too(tmp_path, capsys):
-    from absl.testing import flagsaver
+def test_files_of_a_general_format_are_checked_too_and_its_fields_are_set(tmp_path, run_module):
+    for name, column in (("a", "ecg_lead"), ("b", "eda")):
+        (tmp_path / f"{name}.txt").write_text("\n".join([column, *map(str, range(20))]))
+    run = run_module(
+        "launch.datasets", "--config.dataset.rate_hz=10", "--dataset=csv", f"--check={tmp_path}",
+        "--config.dataset.modalities=ecg,eda",
+    )  # fmt: skip
+    assert "A store from text tables" in run.stdout and "missing" not in run.stdout, run.stderr
+    assert "2 recordings listed, all of them opened; 2 usable" in run.stdout
 
-    from tests.corpora import edf
 
-    edf.write(tmp_path)
-    datasets.flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(dataset="edf", check=str(tmp_path)):
-        datasets.main()
-    told = capsys.readouterr().out
-    assert "A store from EDF" in told and "2 recordings listed, all of them opened; 2 usable" in told
-    assert "missing" not in told
+def test_a_variant_is_checked_and_its_fields_are_set(tmp_path, run_module):
+    from tests.corpora import amigos_original
+
+    amigos_original.write(tmp_path)
+    arguments = ["--dataset=amigos:original", f"--check={tmp_path}", "--config.dataset.modalities=acc"]
+    run = run_module("launch.datasets", *arguments)
+    assert "AMIGOS" in run.stdout and "variants: original, sarkar2020" in run.stdout, run.stderr
+    told = run.stdout.split("recordings listed")[1]
+    assert "\n  acc: " in told and "\n  ecg: " not in told and "missing people: P01, P02, P04, " in told
+    assert "missing signals" not in told and "missing labels" not in told, "of those that this variant reads"
