@@ -10,7 +10,8 @@ A record is a person: JS00001 to JS10646 are Chapman's, the others Ningbo's. Lea
 --config.dataset.channels.ecg names others. Some 68 records have missing samples, which the gate drops. A few have no
 header, and count as "missing header"; those of JS01052 and JS23074 lack the end of their first line, and count as
 "unreadable header". Some records are copies of others by one source: same_signal_as_another_subject counts them.
-Diagnoses (SNOMED codes in the headers' comments) are not used.
+
+There are diagnoses (SNOMED codes in the headers' comments), but they are not read: no labels.
 """
 
 from ecgjax.data.prepare import Preparation

@@ -9,7 +9,8 @@ PhysioNet does not have, `time_intervals_clean.csv`, in DIR: "Drive No,Initial R
 City 3,Final Rest,Total rec. time(min)", one row a drive, in minutes. Its parts begin with the driver's first press of
 the marker, not with the recording, and are laid by the presses, where these confirm three quarters of their borders.
 
-Who drove is not told, and some drove more than once: drives are not people, so held-out scores may be optimistic.
+Who drove is not told, and some drove more than once: drives are not people, so held-out scores may be optimistic
+(drivedb_driver_unknown, once a recording).
 ECG is in the WFDB records, not in tables of 15.5 Hz. The header of drive17a says 15 Hz, and is read as 15.5.
 """
 
@@ -19,8 +20,8 @@ from ecgjax.datasets.base import About, Verified
 from ecgjax.signals import preprocess, published
 
 ABOUT = About(
-    title="Stress Recognition in Automobile Drivers",
-    people=17,  # drives
+    title="Stress Recognition in Automobile Drivers, 17 drives",
+    people=17,  # drives, of fewer people
     hours=0.0,
     modalities=("ecg", "eda", "resp"),
     labels=("condition",),

@@ -8,7 +8,8 @@ emotion_annotations into one folder.
 
 Cite Park et al., Scientific Data 2020, 7:293. Labels: "arousal", "valence" (1-5), "cheerful", "happy", "angry",
 "nervous", "sad" (1-4), each also as "partner_..." and "external_..."; and "condition" (baseline, debate). For
-configs/wu2023_finetune.py:kemocon_full and the like.
+configs/wu2023_finetune.py:kemocon_full and the like. Not read: what each of the five outside raters (R1 to R5) said by
+themselves, and the marks that all could give (boredom, confusion, delight and more).
 
 Traps. 32 people, four without an E4 (P2, P3, P6, P7); P17 and P20 have no EDA (--config.data.optional=eda keeps them).
 There is no ECG, though papers name one: it is the rate of a Polar belt. Ratings keep to the middle: for the authors 3

@@ -4,7 +4,10 @@
     python -m launch.prepare --config=configs/prepare_ludb.py --config.dataset.root=DIR --store=DIR
 
 `data/1.hea` ... `data/200.hea`; a record is a person. Lead ii, unless --config.dataset.channels.ecg names others.
-Version 1.0.0 had a wrong gain: take 1.0.1. Annotations of waves (.i, .ii, ...) are not used.
+Version 1.0.0 had a wrong gain: take 1.0.1.
+
+There are annotations of waves (.i, .ii, ...) and diagnoses (headers' comments, ludb.csv), but they are not read: no
+labels.
 """
 
 from ecgjax.data.prepare import Preparation

@@ -13,7 +13,7 @@ What lies about these files, and is mended or counted:
   only, and the first part does not begin with the recording (drive10: 2.6 minutes later), but with a press of the
   driver's `marker`. Labels are laid where presses confirm the borders between parts, and left out where they do not.
 - Units of skin conductance and respiration are WFDB's default, mV, and so unknown.
-- Who drove is not told. A drive counts as a person here, although some drove more than once.
+- Who drove is not told. A drive counts as a person here, although some drove more than once: each says so.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_files, base_rates, base_tables, base_wfdb
-from ecgjax.errors import DataError, require
+from ecgjax.datasets import base_channels, base_files, base_rates, base_tables, base_wfdb
+from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
 _FILE = r"drive\d\d[ab]?\.(hea|csv)"
@@ -72,8 +72,7 @@ class Drivedb:
     name = "drivedb"
 
     def __init__(self, config: Config):
-        for modality in config.modalities:
-            require(modality in _CHANNELS, "--config.dataset.modalities", config.modalities, f"some of {(*_CHANNELS,)}")
+        base_channels.check_modalities(config.modalities, _CHANNELS, "drivedb")
         self.config = config
         self.label_specs = {"condition": LabelSpec(classes=_CONDITIONS)}
 
@@ -102,9 +101,10 @@ class Drivedb:
         if not signals:
             raise DataError(path, "no channel", f"Of {', '.join(self.config.modalities)} it has none.")
         labels, told = self._labels(key, file, drive)
+        events += [*told, "drivedb_driver_unknown"]
         subject = re.sub(r"[ab]$", "", key)  # 17a and 17b are one drive
         return Recording(
-            key, subject, signals, labels, session=key[len(subject) :], events=(*events, *told), sources=drive.sources
+            key, subject, signals, labels, session=key[len(subject) :], events=tuple(events), sources=drive.sources
         )
 
     def _files(self) -> tuple[dict[str, str], set[str]]:

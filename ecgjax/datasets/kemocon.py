@@ -9,7 +9,7 @@ Ratings of arousal and valence (1-5) and of five emotions (1-4) come from the pe
 ("partner_arousal", ...) and outside raters together ("external_arousal", ...). Their series differ in length; they end
 with the debate, and what then lies before its start is left out. So the authors' code has it for those that are longer
 than the debate; that shorter ones end with it, too, is ours. `seconds` is the end of a rating's 5 s (deduced from that
-code).
+code). Not read: what each of the outside raters (R1 to R5) said, and marks of other states (boredom, confusion, ...).
 
 P29 to P32 wore devices that recorded others, too; the authors say which serial number is whose. What else is known to
 be missing: the E4 of P2, P3, P6, P7, EDA of P17, P20.
