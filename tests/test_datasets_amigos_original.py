@@ -56,6 +56,7 @@ def test_columns_and_the_axis_of_time(tmp_path):
     recording = load(tmp_path, modalities=("ecg", "acc"), ecg_columns=(2, 1))
     assert (recording.subject, recording.session, recording.trial) == ("P07", "short", "4")
     assert events(recording) == {NO_TABLE: 1} and recording.labels == ()
+    assert recording.start_time == "2014-05-13T16:53:20+00:00"
     for modality, columns in (("ecg", [2, 1]), ("acc", [3, 4, 5])):
         signal = recording.signals[modality]
         np.testing.assert_allclose(signal.samples_TC, samples[:, columns], rtol=1e-6)
@@ -73,7 +74,8 @@ def test_the_rate_is_compared_with_the_time_stamps(tmp_path):
     slow[:, 0] *= 256 / 250
     write_person(tmp_path / FILE, [slow, trial(2, 4.0)])
     assert refused(tmp_path) == "wrong rate"
-    assert load(tmp_path, rate_hz=250.0).signals["ecg"].rate_hz == 250.0
+    recording = load(tmp_path, rate_hz=250.0)
+    assert recording.signals["ecg"].rate_hz == 250.0 and recording.start_time == ""  # they begin with 5 s
     assert load(tmp_path, "P07/02").signals["ecg"].rate_hz == 256.0
 
 

@@ -75,6 +75,41 @@ def test_rate_from_dates(path):
     assert load(path, "datetime,ECG\n" + rows(stamps, ECG)).signals["ecg"].rate_hz == 250
 
 
+@pytest.mark.parametrize(
+    ("first", "scale", "start"),
+    [
+        (1_714_557_600_500, 1e3, "2024-05-01T10:00:00.500000+00:00"),
+        (1_714_557_600, 1, "2024-05-01T10:00:00+00:00"),
+        (0, 1, ""),
+        (3_000_000_000_000, 1e3, "2065-01-24T05:20:00+00:00"),
+        (8_000_000_000_000, 1e3, ""),
+    ],
+)
+def test_the_start_of_times_since_1970(path, first, scale, start):
+    text = "time,ECG\n" + rows([first + i * 4 * scale / 1000 for i in range(200)], ECG)
+    assert load(path, text).start_time == start
+
+
+@pytest.mark.parametrize(
+    ("first", "zone", "start"),
+    [
+        ("2024-05-01T10:00:00.5", "+02:00", "2024-05-01T10:00:00.500000+02:00"),
+        ("2024-05-01T10:00", "Z", "2024-05-01T10:00:00+00:00"),
+        ("2024-05-01T10:00", "", "2024-05-01T10:00:00"),
+        ("1970-01-01T10:00", "", ""),
+    ],
+)
+def test_the_start_of_dates(path, first, zone, start):
+    stamps = [f"{stamp}{zone}" for stamp in np.datetime64(first, "us") + 4000 * np.arange(200)]
+    recording = load(path, "datetime,ECG\n" + rows(stamps, ECG))
+    assert recording.start_time == start and recording.signals["ecg"].rate_hz == 250
+
+
+def test_the_start_is_unknown_where_times_are_in_another_unit_than_they_say(path):
+    stamps = [1.5e9 + 4 * i for i in range(200)]  # seconds, by their size; milliseconds, by the rate
+    assert load(path, "time,ECG\n" + rows(stamps, ECG), rate_hz=250.0).start_time == ""
+
+
 def test_a_stated_rate_is_checked_against_the_times(path):
     text = "time,ecg\n" + rows(times(250), ECG)
     assert load(path, text, rate_hz=250.5).signals["ecg"].rate_hz == 250.5  # as near as clocks are

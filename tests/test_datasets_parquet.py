@@ -86,7 +86,8 @@ def test_times_as_dates_of_any_unit_and_zone(pa, path, unit, zone):
     stamps = [start + datetime.timedelta(milliseconds=4 * i) for i in range(200)]
     stamps = [stamp if zone else stamp.replace(tzinfo=None) for stamp in stamps]
     write(pa, path)("timestamp", pa.array(stamps, pa.timestamp(unit, zone)), "ECG", ECG)
-    assert load(path).signals["ecg"].rate_hz == 250
+    recording = load(path)
+    assert recording.signals["ecg"].rate_hz == 250 and recording.start_time == ""  # whose time it is, is not kept
 
 
 def test_a_pandas_index_of_times_is_a_column_of_times(pa, path):

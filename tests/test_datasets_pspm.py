@@ -88,6 +88,23 @@ def test_a_length_may_be_three_samples_off(tmp_path, num, fits):
         assert refused(tmp_path, own) == "wrong length"
 
 
+@pytest.mark.parametrize(
+    ("infos", "start"),
+    [
+        ({"recdate": "2016-05-09", "rectime": "14:03:20.5"}, "2016-05-09T14:03:20"),
+        ({"recdate": "09.05.2016", "rectime": "14:03:20"}, ""),
+        ({"recdate": "05/09/2016", "rectime": "02:03:20 PM"}, ""),
+        ({"recdate": "2016-05-09", "rectime": 14.05}, ""),
+        ({"recdate": "2016-05-09"}, ""),
+        ({"recdate": "2016-05-09", "rectime": "14:03:20", "history": "trimmed"}, ""),
+    ],
+    ids=str,
+)
+def test_the_start_where_it_is_written_as_iso_has_it(tmp_path, infos, start):
+    write_file(tmp_path / f"{KEY}.mat", [ECG], {"duration": 3.0, **infos})
+    assert load(tmp_path).start_time == start
+
+
 def test_what_pspm_refuses_is_refused(tmp_path):
     write_file(tmp_path / f"{KEY}.mat", [ECG])
     assert refused(tmp_path, [ECG], {"sourcetype": "spike"}) == "no duration"

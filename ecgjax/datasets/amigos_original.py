@@ -93,7 +93,7 @@ class AmigosOriginal:
         trials = base_mat.items(base_mat.variable(found, "ECG_DATA", path), "ECG_DATA", path)
         trial_TC = base_mat.numbers(trials[number - 1], where, path) if number <= len(trials) else np.zeros((0, 0))
         base_amigos.check_trial(trial_TC, _NUM_COLUMNS, where)
-        signals, events = self._signals(trial_TC, where)
+        signals, events, start_time = self._signals(trial_TC, where)
         table = self._table()
         video, met = self._video(found, path, table, person, number)
         labels, more = _labels(table, person, video, max(signal.duration_s for signal in signals.values()))
@@ -104,6 +104,7 @@ class AmigosOriginal:
             labels=tuple(labels),
             session="long" if video in LONG_VIDEOS or not video and number > len(SHORT_VIDEOS) else "short",
             trial=video or cell,
+            start_time=start_time,
             events=tuple(events + met + more + [base_files.COPY] * (file in copied)),
             sources=(file,),
         )
@@ -111,8 +112,8 @@ class AmigosOriginal:
     def _files(self) -> tuple[dict[str, str], set[str]]:
         return base_amigos.list_people(self.config.root, _PREFIX)
 
-    def _signals(self, trial_TC: np.ndarray, where: str) -> tuple[dict[str, Signal], list[str]]:
-        """On the grid of the rate, from the first time stamp on."""
+    def _signals(self, trial_TC: np.ndarray, where: str) -> tuple[dict[str, Signal], list[str], str]:
+        """On the grid of the rate, from the first time stamp on; events; and when that was, where the stamps tell."""
         stamps_s = base_rates.seconds(trial_TC[:, 0])
         order, faults = base_rates.in_order(stamps_s)
         if not len(order):
@@ -131,7 +132,7 @@ class AmigosOriginal:
                 signals[modality] = Signal(own_TC, self.config.rate_hz, "unknown", names)
         if not signals:
             raise DataError(where, "trial all NaN", "Nothing of it was recorded; leave it out.")
-        return signals, events
+        return signals, events, base_rates.start_time(times_s[0])
 
     def _table(self) -> "_Table | None":
         root = base_files.existing_root(self.config.root)

@@ -1,4 +1,8 @@
-"""Time stamps against rates: whether they agree, and samples put on a regular grid where stamps wander."""
+"""Time stamps: when the first one was, whether they agree with a rate, and samples put on a regular grid."""
+
+import contextlib
+import datetime
+from typing import Any
 
 import numpy as np
 
@@ -7,7 +11,47 @@ from ecgjax.errors import DataError
 TOLERANCE = 0.01
 _LATEST_MS = 1e13  # ours: in 2286, if stamps count from 1970
 _GAP_SAMPLES = 5.0  # ours: a longer step is a gap; a shorter one is a stamp that came late
+_UNIX = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # from there on, what is counted since 1970 cannot be seconds
 _MAX_SAMPLES = 1 << 23  # of a grid, over two hours at 1000 Hz: more is a broken stamp
+
+
+def start_time(unix_s: float) -> str:
+    """A second as ISO 8601 in UTC, "" unless it counts from 1970 and is of this century."""
+    return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).isoformat() if 1e9 <= unix_s < 4e9 else ""
+
+
+def local_time(date: Any, time: Any) -> str:
+    """Texts such as "2017-5-22" and "9:39:8.0" as ISO 8601, "" where they are none."""
+    if isinstance(date, str) and isinstance(time, str):
+        with contextlib.suppress(ValueError):
+            return datetime.datetime.strptime(f"{date} {time.split('.')[0]}", "%Y-%m-%d %H:%M:%S").isoformat()
+    return ""
+
+
+def parse_times(times_T: np.ndarray, unit_s: float, path: object) -> tuple[np.ndarray, str]:
+    """(seconds, the start as ISO 8601 or "") of numbers, or of ISO 8601 dates of any time zone: texts, or datetime64.
+
+    Args:
+      unit_s: seconds in a unit of the numbers; 0 where it is not known, for seconds, or what they must be since 1970.
+
+    Raises:
+      DataError: "time stamps", where they are neither.
+    """
+    if np.issubdtype(times_T.dtype, np.number):
+        since_1970 = next((scale for least, scale in _UNIX if times_T[0] >= least), 1.0)
+        times_s = times_T.astype(np.float64) * (unit_s or since_1970)
+        return times_s, start_time(times_s[0])
+    import pandas as pd
+
+    try:
+        times_s = pd.to_datetime(times_T, format="ISO8601", utc=True).to_numpy("datetime64[ns]").astype(np.int64) * 1e-9
+        first = pd.Timestamp(times_T[0])
+    except (ValueError, TypeError, OverflowError) as error:
+        remedy = "The column of times holds neither numbers nor ISO 8601 dates."
+        raise DataError(path, "time stamps", remedy) from error
+    # A time zone is lost on the way from Parquet; what was counted from 1900 or 1970 may be written as a date.
+    known = isinstance(times_T[0], str) and not pd.isna(first) and first.year > 1970
+    return times_s, first.isoformat() if known else ""
 
 
 def seconds(stamps_ms: np.ndarray) -> np.ndarray:

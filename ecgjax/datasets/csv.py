@@ -26,7 +26,6 @@ _UNIT = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]\s*$")
 _TIME = re.compile(r"(elapsed.?|rel\w*.?)?(time|t|timestamps?|time.?stamps?|seconds|datetime|date)", re.IGNORECASE)
 _SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3, "us": 1e-6}
 _SECONDS |= {"microseconds": 1e-6, "ns": 1e-9, "nanoseconds": 1e-9, "min": 60.0, "minutes": 60.0, "h": 3600.0}
-_UNIX = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # from there on, what is counted since 1970 cannot be seconds
 _TOLERANCE = 0.01  # between a stated rate and that of the time stamps, ours
 _MAX_SAMPLES = 2**27  # 12 days at 128 Hz
 _MAX_LINE = 2**20
@@ -77,7 +76,7 @@ class Csv:
         read = sorted({i for indices in picked.values() for i in indices} | ({time} - {None}))
         table = _read_columns(path, layout, read, time)
         time_unit = "" if time is None else layout.columns[time][1]
-        rate_hz, rows, events = _grid(path, layout, table.get(time), time_unit, config.rate_hz)
+        rate_hz, rows, start_time, events = _grid(path, layout, table.get(time), time_unit, config.rate_hz)
         signals = {}
         for modality, indices in picked.items():
             samples_TC = np.stack([table[i] for i in indices], axis=1)
@@ -86,7 +85,7 @@ class Csv:
             wanted = getattr(config.channels, modality, ())
             events += ["ecg_channel_guessed"] * base_channels.was_guessed(modality, columns[0][0], wanted)
         subject = base_files.subject_of(config.subject, key.rpartition(".")[0] or key)
-        return Recording(key, subject, signals, events=tuple(events), sources=(key,))
+        return Recording(key, subject, signals, start_time=start_time, events=tuple(events), sources=(key,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +231,7 @@ def _check_last_line(path: Path, layout: _Layout) -> None:
 
 
 def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate_hz: float):
-    """(rate, place of each row on the regular grid or None, events), from time stamps, '#' lines and config."""
+    """(rate, place of each row on the regular grid or None, start or "", events), of time stamps, '#' lines, config."""
     stated_hz = rate_hz or layout.stated_hz
     if layout.stated_hz and abs(layout.stated_hz / stated_hz - 1) > _TOLERANCE:
         remedy = f"Its '#' line says {layout.stated_hz:g} Hz, --config.dataset.rate_hz says {rate_hz:g}."
@@ -241,41 +240,28 @@ def _grid(path: Path, layout: _Layout, times: np.ndarray | None, unit: str, rate
         if not stated_hz:
             remedy = "Neither a column of times nor a '#' line tells it. Give it with --config.dataset.rate_hz."
             raise DataError(path, "no sampling rate", remedy)
-        return stated_hz, None, []
-    unit = unit if unit.casefold() in _SECONDS else ""  # of "time (UTC)" there is none
+        return stated_hz, None, "", []
+    unit_s = _SECONDS.get(unit.casefold(), 0.0)  # of "time (UTC)" there is none
     with np.errstate(all="ignore"):  # what is no time is refused below
-        steps_s = np.diff(_seconds(path, times, unit))
+        times_s, start_time = base_rates.parse_times(times, unit_s, path)
+        steps_s = np.diff(times_s)
     if len(steps_s) == 0 or not ((steps_s > 1e-9) & (steps_s < 1e12)).all():
         raise DataError(path, "time stamps", "They are missing somewhere, repeat, or go back.")
     gap = steps_s > 1.6 * np.median(steps_s)  # rounded stamps vary; a missing sample doubles the step
     measured_hz = float(1 / steps_s[~gap].mean())
-    if not unit and stated_hz and abs(measured_hz * 1e3 / stated_hz - 1) < _TOLERANCE:  # milliseconds, it turns out
-        measured_hz, steps_s = measured_hz * 1e3, steps_s * 1e-3
+    if not unit_s and stated_hz and abs(measured_hz * 1e3 / stated_hz - 1) < _TOLERANCE:  # milliseconds, it turns out
+        measured_hz, steps_s, start_time = measured_hz * 1e3, steps_s * 1e-3, ""
     if stated_hz and abs(measured_hz / stated_hz - 1) > _TOLERANCE:
         remedy = f"The time stamps say {measured_hz:g} Hz, {stated_hz:g} Hz is stated. Mend --config.dataset.rate_hz."
         raise DataError(path, "wrong rate", remedy)
     rate = stated_hz or base_rates.roundest(measured_hz, len(times))
     if not gap.any():
-        return rate, None, []
+        return rate, None, start_time, []
     if (span := steps_s.sum() * rate) >= _MAX_SAMPLES:
         raise DataError(path, "too long", f"Its time stamps span {span:.0f} samples; one of them must be wrong.")
     missing = np.where(gap, np.round(steps_s * rate).astype(np.int64) - 1, 0)
     rows = np.arange(len(times)) + np.concatenate([[0], np.cumsum(missing)])
-    return rate, rows, ["csv_gap"] * int(gap.sum())
-
-
-def _seconds(path: Path, times: np.ndarray, unit: str) -> np.ndarray:
-    if np.issubdtype(times.dtype, np.number):
-        since_1970 = next((scale for least, scale in _UNIX if times[0] >= least), 1.0)
-        return times.astype(np.float64) * (_SECONDS[unit.casefold()] if unit else since_1970)
-    import pandas as pd
-
-    try:
-        dates = pd.to_datetime(times, format="ISO8601", utc=True)  # of any time zone: only steps count
-        return dates.to_numpy("datetime64[ns]").astype(np.int64) * 1e-9
-    except (ValueError, TypeError, OverflowError) as error:
-        remedy = "The column of times holds neither numbers nor ISO 8601 dates."
-        raise DataError(path, "time stamps", remedy) from error
+    return rate, rows, start_time, ["csv_gap"] * int(gap.sum())
 
 
 def _signal(path: Path, samples_TC: np.ndarray, rate_hz: float, rows: np.ndarray | None, columns: list) -> Signal:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_mat, base_zip
+from ecgjax.datasets import base_channels, base_files, base_mat, base_rates, base_zip
 from ecgjax.errors import DataError, require
 from ecgjax.signals.recording import LabelSpec, Recording, Signal
 
@@ -86,7 +86,7 @@ class Pspm:
             raise DataError(key, "missing file", f"There is no {key}.mat below {self.config.root}.")
         path = base_files.locate(self.config.root, file)
         content = _unpacked(path, member) if file.lower().endswith(".zip") else None
-        channels, events = _read_channels(path / member if member else path, content)
+        channels, events, start_time = _read_channels(path / member if member else path, content)
         events += [base_files.COPY] * ((file, member) in self._copied)
         signals = {}
         for modality in self.config.modalities:
@@ -103,6 +103,7 @@ class Pspm:
             subject=base_files.subject_of(self.config.subject, key),
             signals=signals,
             session=session.group(1) if session else "",
+            start_time=start_time,
             events=tuple(events),
             sources=(file,),
         )
@@ -171,8 +172,8 @@ def _unpacked(path: Path, member: str) -> bytes:
     return base_zip.unpack(path, info, _MAX_MEMBER)
 
 
-def _read_channels(path: Path, content: bytes | None) -> tuple[list[_Channel], list[str]]:
-    """All channels, and what was met. Raises DataError where the file is not one that PsPM would read."""
+def _read_channels(path: Path, content: bytes | None) -> tuple[list[_Channel], list[str], str]:
+    """All channels, what was met, and the start or "". Raises DataError where PsPM would not read the file."""
     found = base_mat.read_mat(path, ("infos", "data"), skip=("markerinfo",), keep=_in_single_precision, content=content)
     infos = base_mat.fields(base_mat.variable(found, "infos", path), "infos", path)
     duration_s = base_mat.number(infos.get("duration"))
@@ -194,7 +195,9 @@ def _read_channels(path: Path, content: bytes | None) -> tuple[list[_Channel], l
         rate_hz = base_mat.number(header.get("sr"))
         channels.append(_Channel(kind.lower(), unit, rate_hz, values.ravel(), duration_s))
         _check_events(channels[-1], path)
-    return channels, events
+    # No source says how these are written; and of what was trimmed, which has a history, they tell the start no more.
+    start_time = "" if "history" in infos else base_rates.local_time(infos.get("recdate"), infos.get("rectime"))
+    return channels, events, start_time
 
 
 def _in_single_precision(values: np.ndarray) -> np.ndarray:
