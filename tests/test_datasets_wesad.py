@@ -74,7 +74,7 @@ def test_both_devices_of_a_pickle(tmp_path, protocol):
             assert signal.samples_TC.dtype == np.float32
             np.testing.assert_allclose(signal.samples_TC, samples_TC, rtol=2e-6)
         assert intervals(recording, "condition") == CONDITIONS
-    assert recording.sources == ("S4/S4.pkl", "S4/S4_quest.csv")
+    assert recording.sources == ("S4/S4.pkl",)
 
 
 def test_conditions_are_those_the_configs_know():

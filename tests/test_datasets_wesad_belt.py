@@ -42,7 +42,7 @@ def test_the_belt_s_text_by_the_header_s_order(folder):
     assert intervals(recording, "valence")[0] == (2.5, 4.5, 6.0)
     assert counted(recording) == {**TWO_MEANINGS, "wesad_synchronised_by_samples": 1}
     assert recording.start_time == "2017-05-22T09:39:08"
-    assert recording.sources == ("S2/S2_respiban.txt", "S2/S2.pkl", "S2/S2_quest.csv")
+    assert recording.sources == ("S2/S2_respiban.txt",)
     few = load(folder, source=Source.RAW, modalities=("resp",))
     assert list(few.signals) == ["resp"] and few.labels == recording.labels
 
@@ -57,9 +57,8 @@ def test_the_wristband_s_own_session(folder, unpacked):
     assert recording.signals["bvp"].duration_s == 3.0 + SECONDS + 1.25
     assert counted(recording) == {**TWO_MEANINGS, "wesad_synchronised_by_samples": 1, "e4_eda_begins_with_zero": 1}
     assert recording.start_time == "2017-05-22T07:15:25+00:00"
-    assert set(recording.sources) > {"S2/S2.pkl", "S2/S2_quest.csv"} and len(recording.sources) == (
-        6 if unpacked else 3
-    )
+    band = ("S2_E4_Data/ACC.csv", "S2_E4_Data/BVP.csv", "S2_E4_Data/EDA.csv", "S2_E4_Data/TEMP.csv")
+    assert recording.sources == tuple(f"S2/{name}" for name in (band if unpacked else ("S2_E4_Data.zip",)))
     few = load(folder, device=Device.WRIST, source=Source.RAW, modalities=("eda",))
     assert list(few.signals) == ["eda"] and few.labels == recording.labels
 

@@ -41,8 +41,8 @@ class Store:
         recording lacks it), "m/start_s" (time of the first row on the recording's axis), and of what was recorded
         "m/recorded_hz" and "m/digest" (`Signal.digest`; "" where lacking); good spans "m/span_recording",
         "m/span_start_s", "m/span_stop_s", half-open, by recording and time; label intervals "label/recording",
-        "label/name" (into list(manifest["labels"])), "label/start_s", "label/stop_s", "label/value"; files read
-        "source/recording", "source/file" (relative to the data set's root).
+        "label/name" (into list(manifest["labels"])), "label/start_s", "label/stop_s", "label/value"; the files of
+        the signals "source/recording", "source/file" (relative to the data set's root).
     """
 
     path: Path

@@ -83,14 +83,6 @@ def wanted(kinds: Mapping[str, Kind], modalities: Collection[str]) -> dict[str, 
     return {modality: kind for modality, kind in kinds.items() if not modalities or modality in modalities}
 
 
-def relative(root: str, *paths: Path) -> tuple[str, ...]:
-    """Paths of those that are files below the root, as a recording tells its sources."""
-    top = base_files.existing_root(root)
-    top = (top if top.is_dir() else top.parent).absolute()
-    inside = [path.absolute() for path in paths if path.is_file() and path.absolute().is_relative_to(top)]
-    return tuple(path.relative_to(top).as_posix() for path in inside)
-
-
 def read_signals(
     path: Path, tree: Any, device: Device, kinds: Mapping[str, Kind], name: str
 ) -> tuple[dict[str, Signal], list[str]]:

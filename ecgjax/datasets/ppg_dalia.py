@@ -82,7 +82,7 @@ class PpgDalia:
             signals=signals,
             labels=within,
             events=(*events, *told, *outside, *[base_files.COPY] * (file in copied)),
-            sources=base_chest_wrist.relative(self.config.root, path),
+            sources=(file,),
         )
 
     def _files(self) -> tuple[dict[str, str], set[str]]:

@@ -73,10 +73,7 @@ class Wesad:
         file = files.get(key)
         if file is None:
             raise DataError(key, "missing file", f"There is nothing of it below {self.config.root}.")
-        if self.config.source is Source.PICKLE:
-            recording = self._pickled(key, base_files.locate(self.config.root, file))
-        else:
-            recording = self._raw(key, base_empatica.locate_session(self.config.root, file))
+        recording = self._pickled(key, file) if self.config.source is Source.PICKLE else self._raw(key, file)
         events = (*recording.events, *[base_files.COPY] * (file in copied))
         return dataclasses.replace(recording, events=events)
 
@@ -90,12 +87,13 @@ class Wesad:
         named = ((m[1].upper(), place) for place in places if (m := _SESSION.fullmatch(place)))
         return base_files.first_of_each(named, f"{root}: holds no SX_E4_Data of WESAD. Check --config.dataset.root.")
 
-    def _pickled(self, key: str, path: Path) -> Recording:
+    def _pickled(self, key: str, file: str) -> Recording:
+        path = base_files.locate(self.config.root, file)
         tree = _tree(path)
         signals, events = base_chest_wrist.read_signals(path, tree, self.config.device, self._kinds, self.name)
         if base_pickle.entry(tree, "subject") != key:
             events.append("wesad_other_subject_in_file")
-        labels, told, files = _labels(tree, key, path)
+        labels, told = _labels(tree, key, path)
         labelled_s = max((label.stop_s for label in labels), default=0.0)
         told += base_chest_wrist.unequal(signals, labelled_s, self.name) if labels else []
         within, outside = base_labels.on_axis(labels, signals, self.name)
@@ -105,26 +103,26 @@ class Wesad:
             signals=signals,
             labels=within,
             events=(*events, *told, *outside),
-            sources=base_chest_wrist.relative(self.config.root, *files),
+            sources=(file,),
         )
 
-    def _raw(self, key: str, path: Path) -> Recording:
+    def _raw(self, key: str, file: str) -> Recording:
         """One device by itself, and what the pickle beside it says of the same samples."""
-        root = self.config.root
+        path = base_empatica.locate_session(self.config.root, file)
         known = "ecg" if self.config.device is Device.CHEST else "bvp"
         modalities = tuple(dict.fromkeys((*self._kinds, known)))
         if self.config.device is Device.CHEST:
             everything, start_time, events = base_respiban.read(path, modalities, self.name)
-            sources = base_chest_wrist.relative(root, path)
+            sources = (file,)
         else:
             session = base_empatica.read_session(path, modalities)
             everything, start_time, events = session.signals, session.start_time, [*session.events]
-            sources = base_empatica.sources(root, path, session)
+            sources = base_empatica.sources(self.config.root, path, session)
         signals = {modality: everything[modality] for modality in self._kinds if modality in everything}
         if not signals:
             raise DataError(path, "no signal", f"It has none of {', '.join(self._kinds)}.")
         pickled = path.absolute().with_name(f"{key}.pkl")
-        labels, zero_s, told, files = self._labels_of_samples(key, pickled, known, everything.get(known))
+        labels, zero_s, told = self._labels_of_samples(key, pickled, known, everything.get(known))
         within, outside = base_labels.on_axis(labels, signals, self.name, zero_s)
         return Recording(
             key=key,
@@ -133,23 +131,23 @@ class Wesad:
             labels=within,
             start_time=start_time,
             events=(*events, *told, *outside),
-            sources=(*sources, *base_chest_wrist.relative(root, *files)),
+            sources=sources,
         )
 
     def _labels_of_samples(
         self, key: str, path: Path, known: str, whole: Signal | None
-    ) -> tuple[list[Label], float, list[str], tuple[Path, ...]]:
-        """Labels of the pickle, the second of it at which `whole` begins, events, and the files that were read."""
+    ) -> tuple[list[Label], float, list[str]]:
+        """Labels of the pickle, the second of it at which `whole` begins, and events."""
         if not path.is_file():
-            return [], 0.0, ["wesad_without_labels"], ()
+            return [], 0.0, ["wesad_without_labels"]
         tree = _tree(path)
         kinds = {known: self._all[known]}
         part, _ = base_chest_wrist.read_signals(path, tree, self.config.device, kinds, self.name)
         start_s = None if whole is None else base_chest_wrist.place_of(part[known], whole)
         if start_s is None:
-            return [], 0.0, ["wesad_not_synchronised"], (path,)
-        labels, told, files = _labels(tree, key, path)
-        return labels, -start_s, [*told, "wesad_synchronised_by_samples"], files
+            return [], 0.0, ["wesad_not_synchronised"]
+        labels, told = _labels(tree, key, path)
+        return labels, -start_s, [*told, "wesad_synchronised_by_samples"]
 
 
 def _tree(path: Path) -> Any:
@@ -159,15 +157,14 @@ def _tree(path: Path) -> Any:
     return tree
 
 
-def _labels(tree: Any, key: str, path: Path) -> tuple[list[Label], list[str], tuple[Path, ...]]:
-    """Labels of a pickle, events, and the files that were read."""
+def _labels(tree: Any, key: str, path: Path) -> tuple[list[Label], list[str]]:
+    """Labels of a pickle, and of the questionnaire beside it, and events."""
     array = base_pickle.entry(tree, "label")
     if not isinstance(array, base_pickle.Array):
-        return [], ["wesad_without_labels"], (path,)
+        return [], ["wesad_without_labels"]
     stretches = base_chest_wrist.read_stretches(path, array, "label", _LABELS_HZ)
     known = [stretch for stretch in stretches if stretch[2] in range(len(_CONDITIONS))]
     events = ["wesad_unknown_condition"] * (len(stretches) - len(known))
     labels = [Label("condition", start_s, stop_s, float(number)) for start_s, stop_s, number in known]
-    quest = path.with_name(f"{key}_quest.csv")
-    said, told = base_wesad_quest.read(quest, known)
-    return [*labels, *said], [*events, *told], (path, quest)
+    said, told = base_wesad_quest.read(path.with_name(f"{key}_quest.csv"), known)
+    return [*labels, *said], [*events, *told]

@@ -89,7 +89,7 @@ class Recording:
       session, trial: identifiers where the data set has them.
       start_time: ISO 8601 where the files tell, else "".
       events: oddities the reader met and mended, one short countable name each.
-      sources: files read, relative to the data set's root.
+      sources: the files of its signals, relative to the data set's root; tables beside them are not named.
     """
 
     key: str
