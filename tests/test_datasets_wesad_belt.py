@@ -130,6 +130,42 @@ def test_headers_of_the_belt_that_say_it_otherwise(folder):
     assert counted(recording)["wesad_no_emg"] == counted(recording)["wesad_no_acc"] == 1
 
 
+def test_samples_that_the_belt_lost_are_a_gap(folder):
+    """Lines 350 to 1049, and one, before the pickle begins: what comes after stays where it was."""
+    path = folder / "S2" / "S2_respiban.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:353] + lines[1053:1103] + lines[1104:]))
+    recording = load(folder, source=Source.RAW)
+    for modality, (samples_TC, *_) in chest_wrist.person(2.0 + SECONDS + 1.0, 1).expected("chest").items():
+        samples_TC = samples_TC.copy()
+        samples_TC[350:1050] = samples_TC[1100] = np.nan
+        np.testing.assert_allclose(recording.signals[modality].samples_TC, samples_TC, rtol=1e-5, atol=1e-6)
+    assert intervals(recording, "condition") == [(a + 2, b + 2, c) for a, b, c in CONDITIONS]
+    assert counted(recording) == {**TWO_MEANINGS, "wesad_synchronised_by_samples": 1, "wesad_gap": 2}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (("0", "1", "1"), "numbers out of order. Line 6 has the number 1 after 1"),
+        (("0", "5", "4"), "numbers out of order. Line 6 has the number 4 after 5"),
+        (("0", "1.5", "3"), "numbers out of order. Line 5 has the number 1.5 after 0"),
+        (("0", "nan", "2"), "unreadable table. Line 5 lacks a number"),
+        (("0", "inf", "2"), "unreadable table. Line 5 lacks a number"),
+        (("-1e308", "0", "1e308"), "unreadable table. Line 4 lacks a number"),
+        (("0", "1", "6"), "most samples are missing. Its numbers span 7 samples, of which it has 3"),
+        (("0", "x", "2"), "unreadable table"),
+    ],
+)
+def test_numbers_of_samples_that_cannot_be(folder, numbers, message):
+    path = folder / "S2" / "S2_respiban.txt"
+    lines = path.read_text().splitlines(keepends=True)[:6]
+    own = [line.replace(str(row), numbers[row], 1) for row, line in enumerate(lines[3:])]
+    path.write_text("".join(lines[:3] + own))
+    with pytest.raises(DataError, match=f"S2_respiban.txt: {message}"):
+        load(folder, source=Source.RAW)
+
+
 def test_counts_that_a_thermistor_or_a_converter_cannot_give(folder):
     own = chest_wrist.person(2.0)
     own.counts[0, 3], own.counts[1, 3], own.counts[2, 0], own.counts[3, 0] = 0, 65535, 70000, -1

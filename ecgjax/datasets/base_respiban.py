@@ -6,12 +6,11 @@
     # EndOfHeader
     0<tab>0<tab>32154<tab>...
 
+nSeq, a number a sample (WESAD's readme and Plux's support pages, neither of which lets it wrap), tells lost samples.
 The order of the channels is the header's. Conversions are those of WESAD's readme, for a supply of 3 V and 16 bits.
 """
 
-import contextlib
 import csv
-import datetime
 import json
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -19,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_files
+from ecgjax.datasets import base_files, base_rates
 from ecgjax.errors import DataError
 from ecgjax.signals.recording import Signal
 
 _VOLTS, _STEPS = 3.0, 1 << 16
 _MAX_BYTES = 1 << 29  # the largest known has 0.3 GB, and takes 0.5; ours
+_MOST = 1e15  # a number of a line above it is none, as is NaN; ours
 _MAX_HEADER = 100, 1 << 16  # lines, and bytes in each
 _REFETCH = "Fetch it again."
 
@@ -69,8 +69,8 @@ def read(path: Path, modalities: Collection[str], name: str) -> tuple[dict[str, 
     sensors, rate_hz = said["sensor"], said.get("sampling rate")
     if not isinstance(rate_hz, int | float) or not 0 < rate_hz < 1e6:
         raise DataError(path, "wrong rate", 'Its header must have a "sampling rate" in Hz.')
-    raw_TC = _table(path, len(lines), 2 + len(sensors), ends_whole)
-    signals, events = {}, []
+    raw_TC, gaps = _table(path, len(lines), 2 + len(sensors), ends_whole)
+    signals, events = {}, [f"{name}_gap"] * gaps
     if (raw_TC < 0).any() or (raw_TC >= _STEPS).any():
         raw_TC[(raw_TC < 0) | (raw_TC >= _STEPS)] = np.nan
         events.append(f"{name}_raw_value_outside_16_bits")
@@ -86,7 +86,7 @@ def read(path: Path, modalities: Collection[str], name: str) -> tuple[dict[str, 
         signals[modality] = Signal(samples_TC, float(rate_hz), unit, channels)
     if not signals:
         raise DataError(path, "no signal", f"Its header names none of {', '.join(modalities)}.")
-    return signals, _start_time(said), events
+    return signals, base_rates.local_time(said.get("date"), said.get("time")), events
 
 
 def _lines(path: Path) -> tuple[list[str], bool]:
@@ -115,14 +115,15 @@ def _header(path: Path, lines: Iterable[str]) -> dict[str, Any]:
     raise DataError(path, "unreadable header", "It must name its sensors in lines that begin with #, as OpenSignals.")
 
 
-def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> np.ndarray:
-    """Raw values of the channels; after the number of the line and the digital port come as many as sensors."""
+def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> tuple[np.ndarray, int]:
+    """(raw values of the channels, number of gaps); after nSeq and the digital port come as many as sensors."""
     import pandas as pd
 
+    types = {0: np.float64} | dict.fromkeys(range(2, columns), np.float32)
     how = {"sep": "\t", "header": None, "skiprows": skipped, "quoting": csv.QUOTE_NONE, "encoding": "latin-1"}
     try:
         with np.errstate(over="ignore"):  # of 1e300 as float32
-            raw = pd.read_csv(path, usecols=range(2, columns), dtype=np.float32, **how).to_numpy()
+            table = pd.read_csv(path, usecols=list(types), dtype=types, **how)
     except pd.errors.EmptyDataError as error:
         raise DataError(path, "no samples", "The file ends with its header; leave it out.") from error
     except (ValueError, OverflowError, MemoryError) as error:
@@ -131,15 +132,27 @@ def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> np.ndarr
         raise DataError(path, reason, f"{told[0][:100] if told else 'no numbers'}. {_REFETCH}") from error
     if not ends_whole:  # within a number, perhaps
         raise DataError(path, "truncated", f"It ends within a line. {_REFETCH}")
-    if np.isnan(raw).any():
-        row = int(np.isnan(raw).any(axis=1).argmax())
-        raise DataError(path, "unreadable table", f"Line {skipped + row + 1} lacks a number. {_REFETCH}")
-    return raw
+    number_T, raw_TC = table.pop(0).to_numpy(), table.to_numpy()
+    lacks_T = np.isnan(raw_TC).any(axis=1) | ~(np.abs(number_T) < _MOST)
+    if lacks_T.any():
+        raise DataError(path, "unreadable table", f"Line {skipped + lacks_T.argmax() + 1} lacks a number. {_REFETCH}")
+    return _with_gaps(path, number_T, raw_TC, skipped)
 
 
-def _start_time(said: dict[str, Any]) -> str:
-    date, time = said.get("date"), said.get("time")
-    if isinstance(date, str) and isinstance(time, str):
-        with contextlib.suppress(ValueError):
-            return datetime.datetime.strptime(f"{date} {time.split('.')[0]}", "%Y-%m-%d %H:%M:%S").isoformat()
-    return ""
+def _with_gaps(path: Path, number_T: np.ndarray, raw_TC: np.ndarray, skipped: int) -> tuple[np.ndarray, int]:
+    """Rows where their numbers say, NaN between them, and how often there is such a gap."""
+    steps = np.diff(number_T)
+    wrong = (steps < 1) | (steps % 1 != 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        remedy = f"Line {skipped + row + 2} has the number {number_T[row + 1]:.15g} after {number_T[row]:.15g}."
+        raise DataError(path, "numbers out of order", f"{remedy} {_REFETCH}")
+    gaps = int(np.count_nonzero(steps > 1))
+    if not gaps:
+        return raw_TC, 0
+    if (span := number_T[-1] - number_T[0] + 1) > 2 * len(number_T):  # ours; it also bounds the memory
+        remedy = f"Its numbers span {span:.6g} samples, of which it has {len(number_T)}. {_REFETCH}"
+        raise DataError(path, "most samples are missing", remedy)
+    whole_TC = np.full((int(span), raw_TC.shape[1]), np.nan, np.float32)
+    whole_TC[(number_T - number_T[0]).astype(np.int64)] = raw_TC
+    return whole_TC, gaps
