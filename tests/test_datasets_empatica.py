@@ -107,6 +107,23 @@ def test_another_rate_is_counted(tmp_path):
     assert recording.events == ("e4_temp_at_another_rate",)
 
 
+def test_a_rate_that_the_other_files_contradict_is_refused(tmp_path):
+    """Where they end together by the device's rates; what was resampled ends with them by its own."""
+    write_e4(tmp_path / "s", START, 40.0)
+    path = tmp_path / "s" / "BVP.csv"
+    head(path, rate="32.00")
+    with pytest.raises(DataError, match=r"BVP.csv: wrong rate. It says 32 Hz.*device's 64. Mend its second row"):
+        load(tmp_path)
+    head(tmp_path / "s" / "TEMP.csv", rate="2.00")  # a second one, that ends with the first
+    assert refused(tmp_path, "s/BVP.csv") == "wrong rate"
+    write_e4(tmp_path / "s", START, 40.0)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "32.00\n", *lines[2::2]]))
+    recording = load(tmp_path)
+    assert recording.signals["bvp"].rate_hz == 32.0 and recording.signals["bvp"].duration_s == 40.0
+    assert recording.events == ("e4_bvp_at_another_rate", "e4_eda_begins_with_zero")
+
+
 def test_a_number_beyond_float32_is_infinite(tmp_path):
     write_e4(tmp_path / "s", START, 20.0)
     path = tmp_path / "s" / "BVP.csv"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_pickle
+from ecgjax.datasets import base_channels, base_empatica, base_files, base_pickle
 from ecgjax.errors import DataError
 from ecgjax.signals.recording import Signal
 
@@ -40,20 +40,17 @@ class Kind:
     scale: float = 1.0
 
 
-_AXES = ("x", "y", "z")
 CHEST = {
     "ecg": Kind("ECG", 700.0, "mV", ("ECG",)),
     "eda": Kind("EDA", 700.0, "uS", ("EDA",)),
     "emg": Kind("EMG", 700.0, "mV", ("EMG",)),
     "temp": Kind("Temp", 700.0, "degC", ("TEMP",)),
     "resp": Kind("Resp", 700.0, "%", ("RESP",)),
-    "acc": Kind("ACC", 700.0, "g", _AXES),
+    "acc": Kind("ACC", 700.0, "g", ("x", "y", "z")),
 }
 WRIST = {
-    "acc": Kind("ACC", 32.0, "g", _AXES, 1 / 64),
-    "bvp": Kind("BVP", 64.0, "unknown", ("BVP",)),  # arbitrary
-    "eda": Kind("EDA", 4.0, "uS", ("EDA",)),
-    "temp": Kind("TEMP", 4.0, "degC", ("TEMP",)),
+    modality: Kind(modality.upper(), kind.rate_hz, kind.unit, kind.channels, kind.scale)
+    for modality, kind in base_empatica.KINDS.items()
 }
 
 

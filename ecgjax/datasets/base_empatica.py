@@ -8,7 +8,6 @@ and `IBI.csv` are derived from BVP.csv, and not read.
 
 import codecs
 import dataclasses
-import datetime
 import functools
 import io
 import math
@@ -18,26 +17,28 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_zip
+from ecgjax.datasets import base_channels, base_files, base_rates, base_zip
 from ecgjax.errors import DataError
 from ecgjax.signals.recording import Signal
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kind:
+class Kind:
+    """A signal of the device: `scale` takes its numbers to the unit."""
+
     unit: str
     channels: tuple[str, ...]
     rate_hz: float
     scale: float = 1.0
 
 
-_KINDS = {
-    "acc": _Kind("g", ("x", "y", "z"), 32.0, 1 / 64),
-    "bvp": _Kind("unknown", ("BVP",), 64.0),  # arbitrary
-    "eda": _Kind("uS", ("EDA",), 4.0),
-    "temp": _Kind("degC", ("TEMP",), 4.0),
+KINDS = {
+    "acc": Kind("g", ("x", "y", "z"), 32.0, 1 / 64),
+    "bvp": Kind("unknown", ("BVP",), 64.0),  # arbitrary
+    "eda": Kind("uS", ("EDA",), 4.0),
+    "temp": Kind("degC", ("TEMP",), 4.0),
 }
-MODALITIES = tuple(_KINDS)
+MODALITIES = tuple(KINDS)
 FILES = rf"({'|'.join(MODALITIES)})\.csv|.*\.zip"  # a regex: what makes a session, in lower case
 _TAGS = re.compile(r"tags(_.*)?\.csv")  # as in tags.csv, and tags_S05.csv of Stress-Predict
 _EARLIEST = 1e9  # 2001: a lower start is a sample, or a rate
@@ -114,7 +115,7 @@ def read_session(path: Path, modalities: Sequence[str]) -> Session:
       UserError: there is no such modality.
       DataError: all files are missing, or one of them is empty, truncated or no such file; or an unsafe archive.
     """
-    base_channels.check_modalities(modalities, _KINDS, "E4")
+    base_channels.check_modalities(modalities, KINDS, "E4")
     members = _folder(path) if path.is_dir() else _archive(path)
     wanted = [m for m in MODALITIES if m in modalities]
     tables = {m: _Table(path / f"{m.upper()}.csv", members[f"{m}.csv"](), m) for m in wanted if f"{m}.csv" in members}
@@ -128,8 +129,7 @@ def read_session(path: Path, modalities: Sequence[str]) -> Session:
     signals = {m: table.signal(table.start - start) for m, table in tables.items()}
     for table in tables.values():
         events += table.events
-    start_time = datetime.datetime.fromtimestamp(start, datetime.UTC).isoformat()
-    return Session(signals, start, start_time, tuple(tags_s), tuple(events))
+    return Session(signals, start, base_rates.start_time(start), tuple(tags_s), tuple(events))
 
 
 def _check_ends(tables: dict[str, "_Table"], start: float, events: list[str]) -> None:
@@ -139,6 +139,17 @@ def _check_ends(tables: dict[str, "_Table"], start: float, events: list[str]) ->
         apart = next(table for table in tables.values() if table.start == latest)
         remedy = f"{latest - start:.0f} s after another file of its session. {_REFETCH}"
         raise DataError(apart.path, "starts at another time", remedy)
+    for table in tables.values():
+        # How many files end with it, if all rates are as stated, and if all are the device's: what was resampled has
+        # the length that its own rate says.
+        stated, device = (
+            sum(abs(table.stops[i] - other.stops[i]) <= _EARLY_S for other in tables.values()) for i in (0, 1)
+        )
+        if table.rate_hz != table.kind.rate_hz and device > stated:
+            remedy = (
+                f"It says {table.rate_hz:g} Hz, and ends with the other files at the device's {table.kind.rate_hz:g}."
+            )
+            raise DataError(table.path, "wrong rate", f"{remedy} Mend its second row, or fetch it again.")
     stop = max(table.stop for table in tables.values())
     for modality, table in tables.items():
         if stop - table.stop > _EARLY_S:
@@ -154,7 +165,7 @@ class _Table:
     """One file: start, rate, samples; refuses what is none."""
 
     def __init__(self, path: Path, content: bytes, modality: str):
-        self.path, self.kind, self.events = path, _KINDS[modality], []
+        self.path, self.kind, self.events = path, KINDS[modality], []
         content = content.removeprefix(codecs.BOM_UTF8)
         self.ends_with_newline = content.endswith(b"\n")
         lines = content.rstrip().split(b"\n", 2)
@@ -171,7 +182,8 @@ class _Table:
         if len(lines) < 3:
             raise DataError(path, "no samples", "The file ends with its header; leave it out.")
         self.samples_TC = self._samples(lines[2])
-        self.stop = self.start + len(self.samples_TC) / self.rate_hz
+        self.stops = tuple(self.start + len(self.samples_TC) / hz for hz in (self.rate_hz, self.kind.rate_hz))
+        self.stop = self.stops[0]
         if modality == "eda" and self.samples_TC[0, 0] == 0:  # written before the first measurement
             self.samples_TC[0] = np.nan
             self.events.append("e4_eda_begins_with_zero")

@@ -16,7 +16,6 @@ be missing: the E4 of P2, P3, P6, P7, EDA of P17, P20.
 """
 
 import dataclasses
-import datetime
 import math
 import re
 from pathlib import Path
@@ -24,26 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecgjax.datasets import base_channels, base_files, base_labels, base_rates, base_tables, base_text
+from ecgjax.datasets import base_channels, base_empatica, base_files, base_labels, base_rates, base_tables, base_text
 from ecgjax.errors import DataError
 from ecgjax.signals.recording import Label, LabelSpec, Recording, Signal
 
-
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    columns: tuple[str, ...]
-    channels: tuple[str, ...]
-    rate_hz: float
-    unit: str
-    scale: float = 1.0
-
-
-_KINDS = {
-    "acc": _Kind(("x", "y", "z"), ("x", "y", "z"), 32.0, "g", 1 / 64),
-    "bvp": _Kind(("value",), ("BVP",), 64.0, "unknown"),
-    "eda": _Kind(("value",), ("EDA",), 4.0, "uS"),
-    "temp": _Kind(("value",), ("TEMP",), 4.0, "degC"),
-}
+_KINDS = base_empatica.KINDS
 _SERIALS = {29: "A013E1", 30: "A01A3A", 31: "A013E1", 32: "A01A3A"}
 _RATERS = {"self": "", "partner": "partner_", "external": "external_"}  # in names of files; what labels begin with
 _SCALES = {"arousal": 5, "valence": 5, "cheerful": 4, "happy": 4, "angry": 4, "nervous": 4, "sad": 4}  # from 1
@@ -116,7 +100,7 @@ class KEmoCon:
             subject=key,
             signals=signals,
             labels=within,
-            start_time=datetime.datetime.fromtimestamp(zero, datetime.UTC).isoformat(),
+            start_time=base_rates.start_time(zero),
             events=(*events, *outside),
             sources=sources,
         )
@@ -161,7 +145,8 @@ def _read_stream(
     """(Unix time of the first sample, the signal); None where there are no samples of this person."""
     kind, names = _KINDS[modality], tuple(name.casefold() for name in base_text.first_row(path, ","))
     serial = [name for name in names if name == "device_serial"][:1]
-    wanted = ["timestamp", *kind.columns, *serial]
+    columns = kind.channels if modality == "acc" else ("value",)
+    wanted = ["timestamp", *columns, *serial]
     table = base_text.read_columns(path, ",", names, wanted, doubles=("timestamp",), texts=serial)
     times_s = table["timestamp"] / 1000
     own = np.isfinite(times_s)
@@ -177,7 +162,7 @@ def _read_stream(
         return None
     rows = rows[order]
     base_rates.check_rate(times_s[rows], kind.rate_hz, path)
-    samples_TC = np.stack([table[name][rows] for name in kind.columns], axis=1) * np.float32(kind.scale)
+    samples_TC = np.stack([table[name][rows] for name in columns], axis=1) * np.float32(kind.scale)
     samples_TC, gaps = base_rates.on_grid(times_s[rows], samples_TC, kind.rate_hz, path)
     events += [f"kemocon_{modality}_gap"] * gaps
     return float(times_s[rows[0]]), Signal(samples_TC, kind.rate_hz, kind.unit, kind.channels)
