@@ -4,6 +4,7 @@ A small stand-in for Beam, which runs every bundle twice and the last one first,
 does not do. Tests of Beam itself are skipped where it is not installed.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import pickle
@@ -15,13 +16,16 @@ import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy
 
+import ecgjax
 from ecgjax.data import prepare_beam
 from ecgjax.data.prepare import Preparation, prepare
 from ecgjax.data.staging import SUFFIX
 from ecgjax.data.store import verify_store
+from ecgjax.datasets import swell
 from ecgjax.errors import DataError, UserError
 
 ROOT = Path(__file__).parents[1]
@@ -207,6 +211,9 @@ def test_a_worker_that_would_do_something_else_says_so(tmp_path):
     prepare_beam._write_keys(tmp_path / "keys", [["r0", "r1"]])
     with pytest.raises(UserError, match="away/data: not found by a worker on .*must be absolute paths"):
         work(root="away/data")
+    with pytest.raises(UserError, match="away/tables: not found by a worker on .*must be absolute paths"):
+        told = (swell.Config(root=str(tmp_path), tables="away/tables"), None, prepare_beam._versions())
+        prepare_beam.write_part(pickle.dumps(told), str(tmp_path), 0)
     with pytest.raises(UserError, match=r"has ecgjax .*numpy .*scipy .*, the launcher numpy 1. Install the same"):
         work(versions="numpy 1")
     with pytest.raises(UserError, match="the pattern is wrong"):
@@ -214,6 +221,20 @@ def test_a_worker_that_would_do_something_else_says_so(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["keys"]
     work(root=str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "keys"]
+
+
+def test_versions_are_those_of_what_computes_and_decodes(monkeypatch):
+    found = importlib.metadata.version
+
+    def version(library):
+        if library == "pyarrow":
+            raise importlib.metadata.PackageNotFoundError
+        return found(library)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    told = prepare_beam._versions()
+    assert f"ecgjax {ecgjax.__version__}, numpy {np.__version__}, scipy " in told and ", no pyarrow, wfdb " in told
+    assert all(f", {library} {found(library)}" in told for library in ("wfdb", "edfio", "h5py", "pandas", "openpyxl"))
 
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):

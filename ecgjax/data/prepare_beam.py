@@ -14,6 +14,7 @@ its place. Until the end it also holds the parts, which take about as much room 
 
 import contextlib
 import functools
+import importlib.metadata
 import itertools
 import os
 import pickle
@@ -26,8 +27,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import ecgjax
 from ecgjax.data import prepare, staging
@@ -147,15 +146,21 @@ def _unpack(task: bytes) -> tuple[Dataset, preprocess.Config]:
     if versions != _versions():
         host, theirs = socket.gethostname(), _versions()
         raise UserError(f"a worker on {host} has {theirs}, the launcher {versions}. Install the same on all machines.")
-    if dataset.root and not os.path.exists(dataset.root):
-        raise UserError(f"{dataset.root}: not found by a worker on {socket.gethostname()}. {_REMEDY}")
+    for folder in (dataset.root, getattr(dataset, "tables", "")):
+        if folder and not os.path.exists(os.path.expanduser(folder)):
+            raise UserError(f"{folder}: not found by a worker on {socket.gethostname()}. {_REMEDY}")
     return dataset.make(), steps
 
 
 def _versions() -> str:
-    import scipy
-
-    return ", ".join(f"{library.__name__} {library.__version__}" for library in (ecgjax, np, scipy))
+    """Of what computes, and of what decodes files."""
+    found = [f"ecgjax {ecgjax.__version__}"]
+    for library in ("numpy", "scipy", "edfio", "h5py", "openpyxl", "pandas", "pyarrow", "wfdb"):
+        try:
+            found.append(f"{library} {importlib.metadata.version(library)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {library}")
+    return ", ".join(found)
 
 
 def _read_part(parts: Path, first: int) -> Iterator[Prepared | DataError]:
