@@ -288,7 +288,7 @@ def test_columns_are_picked_and_what_is_missing_is_told():
     values_TC = np.arange(12.0).reshape(4, 3)
     values_TC[1, 2], values_TC[2, 0], values_TC[:, 1] = 1e300, np.nan, np.nan
     picked_TC, events = base_mat.pick_columns(values_TC, [2, 0], "set_ecg")
-    np.testing.assert_array_equal(picked_TC, [[2, 0], [np.nan, 3], [8, np.nan], [11, 9]])
+    np.testing.assert_array_equal(picked_TC, [[2, 0], [np.inf, 3], [8, np.nan], [11, 9]])
     assert picked_TC.dtype == np.float32 and events == ["set_ecg_some_nan"]
     assert base_mat.pick_columns(values_TC, [2, 1], "set_ecg") == (None, ["set_ecg_all_nan"])
-    assert base_mat.pick_columns(values_TC[3:], [0], "set_ecg")[1] == []
+    assert base_mat.pick_columns(values_TC[[1, 3]], [2], "set_ecg")[1] == []  # preparation tells what is infinite

@@ -112,6 +112,7 @@ def test_bad_spans_do_not_ring_into_good_signal(bad):
     spans = holed.spans_s["ecg"]
     np.testing.assert_allclose(spans, [[0.0, 12.2 - 0.25], [12.6 + 0.25, 30.0]], atol=1.1 / 128)
     assert holed.dropped_s["ecg"] == {"non finite" if bad != 500 else "out of range": pytest.approx(0.9, abs=2.2 / 128)}
+    assert holed.events == (("ecg_infinite",) if bad == np.inf else ())
     for start, stop in (spans * 128).astype(int):
         off = holed.signals["ecg"].samples_TC[start:stop] - whole.signals["ecg"].samples_TC[start:stop]
         assert np.abs(off).max() < 0.08  # unbridged, 500 mV would leave tens of mV

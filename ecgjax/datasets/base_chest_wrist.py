@@ -95,10 +95,6 @@ def read_signals(
             events.append(f"{name}_no_{modality}")
             continue
         samples_TC = float32(_columns(path, array, kind), kind.scale)
-        infinite_TC = np.isinf(samples_TC)
-        if infinite_TC.any():
-            samples_TC[infinite_TC] = np.nan
-            events.append(f"{name}_infinite_{modality}")
         signals[modality] = Signal(samples_TC, kind.rate_hz, kind.unit, kind.channels)
     if not signals:
         raise DataError(path, "no signal", f"It has none of {', '.join(kinds)} of the {device.value}.")

@@ -114,13 +114,11 @@ def single_if(num_columns: int) -> Keep:
 
 
 def pick_columns(values_TC: np.ndarray, columns: list[int], name: str) -> tuple[np.ndarray | None, list[str]]:
-    """(a copy of columns in single precision, NaN for what is not finite; what was met).
+    """(a copy of columns in single precision; what was met).
 
     Where one of them has nothing there is None, and an event such as "amigos_ecg_all_nan", else "..._some_nan".
     """
     samples_TC = single(values_TC[:, columns])
-    finite_TC = np.isfinite(samples_TC)
-    if not finite_TC.any(axis=0).all():
+    if not np.isfinite(samples_TC).any(axis=0).all():
         return None, [f"{name}_all_nan"]
-    samples_TC[~finite_TC] = np.nan
-    return samples_TC, [f"{name}_some_nan"] * (not finite_TC.all())
+    return samples_TC, [f"{name}_some_nan"] * bool(np.isnan(samples_TC).any())

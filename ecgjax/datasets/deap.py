@@ -87,9 +87,6 @@ class Deap:
         for modality, (names, unit) in _KINDS.items():
             if not self.config.modalities or modality in self.config.modalities:
                 samples_TC = data_NCT[int(trial) - 1, [_COLUMNS.index(name) for name in names]].T.copy()
-                infinite_TC = np.isinf(samples_TC)
-                samples_TC[infinite_TC] = np.nan
-                events += [f"deap_infinite_{modality}"] * bool(infinite_TC.any())
                 signals[modality] = Signal(samples_TC, _RATE_HZ, unit, names)
         start_s, stop_s = self.config.baseline_s, data_NCT.shape[2] / _RATE_HZ
         rated = dict(zip(_RATED, ratings_NK[int(trial) - 1].tolist(), strict=True))

@@ -159,6 +159,8 @@ def prepare_recording(recording: Recording, config: Config) -> Prepared:
             raise DataError(recording.key, f"modality {modality!r} is unknown", did_you_mean(modality, all_steps))
         steps = all_steps[modality]
         clean, code_T = _process(signal, steps, _factors(recording.key, modality, signal, steps))
+        if np.isinf(signal.samples_TC).any():
+            events.append(f"{modality}_infinite")
         if signal.rate_hz < steps.resample_hz:
             events.append(f"{modality}_upsampled")
         spans = runs(code_T == 0)
