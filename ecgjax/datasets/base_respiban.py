@@ -6,7 +6,8 @@
     # EndOfHeader
     0<tab>0<tab>32154<tab>...
 
-nSeq, a number a sample (WESAD's readme and Plux's support pages, neither of which lets it wrap), tells lost samples.
+nSeq, a number a sample (WESAD's readme and Plux's support pages, neither of which lets it wrap), tells lost samples;
+where it does not count upwards, an event says so and every line is taken for the next sample.
 The order of the channels is the header's. Conversions are those of WESAD's readme, for a supply of 3 V and 16 bits.
 """
 
@@ -69,8 +70,8 @@ def read(path: Path, modalities: Collection[str], name: str) -> tuple[dict[str, 
     sensors, rate_hz = said["sensor"], said.get("sampling rate")
     if not isinstance(rate_hz, int | float) or not 0 < rate_hz < 1e6:
         raise DataError(path, "wrong rate", 'Its header must have a "sampling rate" in Hz.')
-    raw_TC, gaps = _table(path, len(lines), 2 + len(sensors), ends_whole)
-    signals, events = {}, [f"{name}_gap"] * gaps
+    raw_TC, told = _table(path, len(lines), 2 + len(sensors), ends_whole)
+    signals, events = {}, [f"{name}_{event}" for event in told]
     if (raw_TC < 0).any() or (raw_TC >= _STEPS).any():
         raw_TC[(raw_TC < 0) | (raw_TC >= _STEPS)] = np.nan
         events.append(f"{name}_raw_value_outside_16_bits")
@@ -115,8 +116,8 @@ def _header(path: Path, lines: Iterable[str]) -> dict[str, Any]:
     raise DataError(path, "unreadable header", "It must name its sensors in lines that begin with #, as OpenSignals.")
 
 
-def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> tuple[np.ndarray, int]:
-    """(raw values of the channels, number of gaps); after nSeq and the digital port come as many as sensors."""
+def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> tuple[np.ndarray, list[str]]:
+    """(raw values of the channels, what is odd about them); after nSeq and the digital port come as many as sensors."""
     import pandas as pd
 
     types = {0: np.float64} | dict.fromkeys(range(2, columns), np.float32)
@@ -136,23 +137,20 @@ def _table(path: Path, skipped: int, columns: int, ends_whole: bool) -> tuple[np
     lacks_T = np.isnan(raw_TC).any(axis=1) | ~(np.abs(number_T) < _MOST)
     if lacks_T.any():
         raise DataError(path, "unreadable table", f"Line {skipped + lacks_T.argmax() + 1} lacks a number. {_REFETCH}")
-    return _with_gaps(path, number_T, raw_TC, skipped)
+    return _with_gaps(path, number_T, raw_TC)
 
 
-def _with_gaps(path: Path, number_T: np.ndarray, raw_TC: np.ndarray, skipped: int) -> tuple[np.ndarray, int]:
-    """Rows where their numbers say, NaN between them, and how often there is such a gap."""
+def _with_gaps(path: Path, number_T: np.ndarray, raw_TC: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Rows where their numbers say, NaN between them, and an event a gap."""
     steps = np.diff(number_T)
-    wrong = (steps < 1) | (steps % 1 != 0)
-    if wrong.any():
-        row = int(wrong.argmax())
-        remedy = f"Line {skipped + row + 2} has the number {number_T[row + 1]:.15g} after {number_T[row]:.15g}."
-        raise DataError(path, "numbers out of order", f"{remedy} {_REFETCH}")
+    if ((steps < 1) | (steps % 1 != 0)).any():
+        return raw_TC, ["numbers_not_in_order"]
     gaps = int(np.count_nonzero(steps > 1))
     if not gaps:
-        return raw_TC, 0
+        return raw_TC, []
     if (span := number_T[-1] - number_T[0] + 1) > 2 * len(number_T):  # ours; it also bounds the memory
         remedy = f"Its numbers span {span:.6g} samples, of which it has {len(number_T)}. {_REFETCH}"
         raise DataError(path, "most samples are missing", remedy)
     whole_TC = np.full((int(span), raw_TC.shape[1]), np.nan, np.float32)
     whole_TC[(number_T - number_T[0]).astype(np.int64)] = raw_TC
-    return whole_TC, gaps
+    return whole_TC, ["gap"] * gaps
