@@ -5,13 +5,12 @@
     python -m tests.fuzzing all 0 2            # of every fixture, read in the usual way
 
 What may come of it: a sound recording, a DataError, or another UserError, each in a line. Not another exception or a
-warning, no more than CPU_S and MAX_BYTES, nothing written, and nothing read from elsewhere. A process of its own,
-because a reader may take it down.
+warning, no more than CPU_S and MAX_BYTES, nothing written, and nothing read from elsewhere as far as Python opens it:
+what HDF5 and Parquet's library open is not seen. A process of its own, because a reader may take it down.
 """
 
 import collections
 import contextlib
-import dataclasses
 import datetime
 import faulthandler
 import importlib
@@ -27,72 +26,18 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
-from ecgjax.datasets import amigos_original, case, npz, swell, wesad, wfdb
-from ecgjax.datasets.base_chest_wrist import Device
 from ecgjax.errors import DataError, UserError
 from ecgjax.signals import preprocess
-from tests import fixtures, mutations, readers
+from tests import fuzz_cases, mutations, readers
 
 CPU_S, WALL_S = 20.0, 300.0  # that reading all of a fixture may take; others use the machine, too
 MAX_BYTES = 1 << 30
-
-
-def _parquet(folder: Path) -> None:
-    import pandas
-
-    for file in list(folder.glob("*.csv")):
-        pandas.read_csv(file).to_parquet(file.with_suffix(".parquet"))
-        file.unlink()
-
-
-def _bdf(folder: Path) -> None:
-    shutil.rmtree(folder / "sub")
-    ecg = fixtures.EdfChannel("ECG", fixtures.wave(600).reshape(6, 100))
-    for name, kind, bits in (("c.bdf", "24BIT", 24), ("d.bdf", "BDF+C", 24), ("e.edf", "EDF+D", 16)):
-        onsets_s = (0, 1, 2, 7, 8, 9) if kind == "EDF+D" else ()
-        fixtures.write_edf(folder / name, [ecg], kind, onsets_s=onsets_s, bits=bits)
-
-
-def _formats(folder: Path) -> None:
-    shutil.rmtree(folder / "p1")
-    for fmt in ("8", "24", "32", "61", "80", "160", "212"):
-        one = fixtures.WfdbSignal("ECG", fixtures.wave(400, 60), fmt, skew=3 * (fmt != "8"))
-        fixtures.write_wfdb(folder, f"f{fmt}", [one], "250")
-    for part in ("s1", "s2"):
-        fixtures.write_wfdb(folder, part, [fixtures.WfdbSignal("ECG", fixtures.wave(300))], "250")
-    fixtures.write_wfdb_segments(folder, "long", [("s1", 300), ("~", 50), ("s2", 300)], 1, "250")
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A fixture, and another way to read it (`fields` of the Config) or to write it (`alter`)."""
-
-    corpus: str
-    fields: dict[str, object] = dataclasses.field(default_factory=dict)
-    alter: Callable[[Path], None] = lambda folder: None
-
-
-CASES = {name: Case(name) for name in readers.CORPORA if name != "synthetic"} | {
-    "amigos_original/presentation": Case("amigos_original", {"order": amigos_original.Order.PRESENTATION}),
-    "case/non-interpolated": Case("case", {"release": case.Release.NON_INTERPOLATED}),
-    "case/raw": Case("case", {"release": case.Release.RAW}),
-    "csv/parquet": Case("csv", {}, _parquet),
-    "edf/bdf": Case("edf", {}, _bdf),
-    "npz/apart": Case("npz", {"windows": npz.Windows.APART}),
-    "ppg_dalia/chest": Case("ppg_dalia", {"device": Device.CHEST}),
-    "ptbxl/100": Case("ptbxl", {"rate_hz": 100.0}),
-    "swell/block_number": Case("swell", {"conditions": swell.Conditions.BLOCK_NUMBER}),
-    "wesad/belt": Case("wesad", {"source": wesad.Source.RAW}),
-    "wesad/wrist": Case("wesad", {"device": Device.WRIST}),
-    "wesad/band": Case("wesad", {"device": Device.WRIST, "source": wesad.Source.RAW}),
-    "wfdb/formats": Case("wfdb", {"leads": wfdb.Leads.ALL, "subject": ""}, _formats),
-}
 
 
 class NotAllowed(BaseException):
@@ -109,7 +54,7 @@ def main(name: str, first: str = "0", stop: str = "") -> int:
     signal.signal(signal.SIGPROF, NotAllowed.too_long)
     sys.dont_write_bytecode = True
     numbers = range(int(first), int(stop or int(first) + 1))
-    names = [one for one in CASES if "/" not in one] if name == "all" else [name]
+    names = [one for one in fuzz_cases.CASES if "/" not in one] if name == "all" else [name]
     return sum(_fuzz(one, numbers) for one in names)
 
 
@@ -120,7 +65,7 @@ def _fuzz(name: str, numbers: range) -> int:
         for inner in ("corpus", "elsewhere"):
             (top / inner).mkdir()
         os.chdir(top / "elsewhere")  # where a file would be made whose name is no path
-        dataset, files = _written(CASES[name], top / "corpus")
+        dataset, files = _written(fuzz_cases.CASES[name], top / "corpus")
         sound = read(dataset, top / "corpus", {}, outcomes)
         assert sound and outcomes.keys() == {"good"}, (name, outcomes)
         outcomes.clear()
@@ -146,7 +91,7 @@ def _fuzz(name: str, numbers: range) -> int:
     return failures
 
 
-def _written(what: Case, folder: Path) -> tuple[object, mutations.Files]:
+def _written(what: fuzz_cases.Case, folder: Path) -> tuple[object, mutations.Files]:
     with _stopped_clock():
         corpus = importlib.import_module(f"tests.corpora.{what.corpus}").write(folder)
         what.alter(folder)
