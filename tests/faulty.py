@@ -32,6 +32,11 @@ def two_lines(recording, path: Path):
     raise type("Loud", (DataError,), {"__str__": lambda self: "a\nb"})("a", "b")
 
 
+def folder_of_like_name(recording, path: Path):
+    with contextlib.suppress(FileNotFoundError):
+        open(f"{path.parent}2/x.csv").close()
+
+
 def signals(**changes) -> Callable:
     def changed(recording, path: Path):
         return dataclasses.replace(recording, signals={"ecg": dataclasses.replace(recording.signals["ecg"], **changes)})
@@ -49,6 +54,7 @@ FAULTS: dict[str, Callable] = {
     "a program run": lambda recording, path: subprocess.run(["true"], check=True) and None,
     "a folder made where it is": lambda recording, path: os.mkdir("made"),
     "a file read elsewhere": lambda recording, path: Path("/etc/hostname").exists() and open("/etc/hostname").close(),
+    "a folder of like name read": folder_of_like_name,
     "no subject": lambda recording, path: dataclasses.replace(recording, subject=""),
     "another key": lambda recording, path: dataclasses.replace(recording, key="x"),
     "no signal": lambda recording, path: dataclasses.replace(recording, signals={}),

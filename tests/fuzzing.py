@@ -215,8 +215,8 @@ def _peak_bytes() -> int:
 
 
 _watch: dict = {}
-_READABLE = tuple(os.path.realpath(place) for place in {sys.prefix, sys.base_prefix, readers.FOLDER.parents[1]})
-_READABLE += ("/proc", "/sys", "/usr/share/zoneinfo", "/etc/mime.types")  # asked by NumPy, pandas and mimetypes
+_READABLE = {*map(os.path.realpath, (sys.prefix, sys.base_prefix, readers.FOLDER.parents[1]))}
+_READABLE |= {"/proc", "/sys", "/usr/share/zoneinfo", "/etc/mime.types"}  # asked by NumPy, pandas and mimetypes
 _ASKED = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.dlopen", "urllib.", "webbrowser.", "pty.", "tempfile.")
 _HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.putenv", "os.unsetenv")
 
@@ -230,9 +230,9 @@ def _audit(event: str, arguments: tuple) -> None:
         if isinstance(path, int):
             return
         place = os.path.realpath(os.fsdecode(path))
-        inside = place.startswith(os.path.join(_watch["top"], "corpus"))
+        readable = {os.path.join(_watch["top"], "corpus"), *_READABLE}
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        if writes or not (inside or place.startswith(_READABLE)):
+        if writes or not any((place + os.sep).startswith(folder + os.sep) for folder in readable):
             _watch["seen"].append((event, path, mode, flags))
     elif event.startswith(_ASKED) and event not in _HARMLESS:
         _watch["seen"].append((event, arguments))
