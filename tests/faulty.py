@@ -84,7 +84,7 @@ class Config(csv.Config):
 
 
 if __name__ == "__main__":
-    fuzzing.mutations.mutate = lambda files, rng: ({}, "nothing")
+    fuzzing.mutations.mutate = lambda files, among, rng: ({}, "nothing")
     readers.config_of = lambda name: Config
     sys.addaudithook(fuzzing._audit)
     sys.exit(fuzzing.main("csv", "0", str(len(FAULTS))) != len(FAULTS))

@@ -59,18 +59,23 @@ def main(name: str, first: str = "0", stop: str = "") -> int:
 
 
 def _fuzz(name: str, numbers: range) -> int:
-    failures, outcomes = 0, collections.Counter()
+    failures, hit, outcomes = 0, 0, collections.Counter()
     with tempfile.TemporaryDirectory() as scratch:
         top = Path(scratch).resolve()
         for inner in ("corpus", "elsewhere"):
             (top / inner).mkdir()
         os.chdir(top / "elsewhere")  # where a file would be made whose name is no path
         dataset, files = _written(fuzz_cases.CASES[name], top / "corpus")
+        _watch.update(top=str(top), seen=[], opened=set())  # what is imported now may do what readers may not
         sound = read(dataset, top / "corpus", {}, outcomes)
         assert sound and outcomes.keys() == {"good"}, (name, outcomes)
+        told = (source for sources, _ in sound.values() for source in sources)  # some are opened by a library in C
+        opened = _watch.pop("opened").union(told) & files.keys()
         outcomes.clear()
         for number in numbers:
-            changes, told = mutations.mutate(files, random.Random(f"{name} {number}"))
+            among = files if number % 10 == 9 else opened
+            changes, told = mutations.mutate(files, among, random.Random(f"{name} {number}"))
+            hit += not opened.isdisjoint(changes)
             faulthandler.dump_traceback_later(WALL_S, exit=True)
             print(f"{name} {number}: {told}", flush=True)
             _put(top / "corpus", changes, number)
@@ -87,7 +92,9 @@ def _fuzz(name: str, numbers: range) -> int:
             faulthandler.cancel_dump_traceback_later()
             _undo(top / "corpus", changes, files)
         os.chdir("/")
-    print(f"{name}: {len(numbers)} times, {dict(sorted(outcomes.items()))}, {_peak_bytes() >> 20} MiB", flush=True)
+    told = f"{hit} of a file that is read, {dict(sorted(outcomes.items()))}, {_peak_bytes() >> 20} MiB"
+    print(f"{name}: {len(numbers)} times, {told}", flush=True)
+    assert hit >= 0.8 * len(numbers) or len(numbers) < 50, "it damages what no reader opens"
     return failures
 
 
@@ -117,8 +124,8 @@ def _stopped_clock() -> Iterator[None]:
         yield
 
 
-def read(dataset, folder: Path, sound: dict[str, str], outcomes: collections.Counter) -> dict[str, str]:
-    """Reads everything, and prepares what is not `sound`: known to be as it was. Returns a digest by key."""
+def read(dataset, folder: Path, sound: dict[str, tuple], outcomes: collections.Counter) -> dict[str, tuple]:
+    """Reads everything, and prepares what is not `sound`: known to be as it was. Returns (sources, digest) by key."""
     digests = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -135,7 +142,8 @@ def read(dataset, folder: Path, sound: dict[str, str], outcomes: collections.Cou
             try:
                 recording = dataset.load(key)
                 _check_recording(recording, key, dataset, folder)
-                digests[key] = repr([(m, s.digest(), s.rate_hz, s.unit) for m, s in recording.signals.items()])
+                digest = repr([(m, s.digest(), s.rate_hz, s.unit) for m, s in recording.signals.items()])
+                digests[key] = recording.sources, digest
                 outcomes["good"] += 1
                 if sound and digests[key] != sound.get(key):
                     preprocess.prepare_recording(recording, preprocess.Config())
@@ -230,6 +238,8 @@ def _audit(event: str, arguments: tuple) -> None:
         if isinstance(path, int):
             return
         place = os.path.realpath(os.fsdecode(path))
+        if "opened" in _watch:
+            _watch["opened"].add(os.path.relpath(place, os.path.join(_watch["top"], "corpus")))
         readable = {os.path.join(_watch["top"], "corpus"), *_READABLE}
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         if writes or not any((place + os.sep).startswith(folder + os.sep) for folder in readable):

@@ -6,7 +6,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 FOLDER = object()  # instead of a file's bytes: there is a folder of its name
 Files = dict[str, bytes]
@@ -26,20 +26,32 @@ WHOLE = (0, 1, -1, 2, 255, 32767, -32768, 65536, 2**31 - 1, -(2**31), 2**40, 2**
 REAL = (0.0, -1.0, 1e-40, 1e30, 1e308, float("nan"), float("inf"), -float("inf"))
 
 
-def mutate(files: Files, rng: random.Random) -> tuple[dict[str, object], str]:
-    """The files that are others then (bytes, None for one that has gone, or FOLDER), and what was done to them."""
-    name = _pick(files, rng)
-    if rng.random() < 0.15:
-        return rng.choice(_OF_FILES)(files, name, rng)
-    data, told = files[name], []
-    for _ in range(rng.choice((1, 1, 1, 1, 2, 5))):
-        data, how = change(data, rng)
-        told.append(how)
-    return {name: data}, f"{name}: {', '.join(told)}"
+def mutate(files: Files, among: Iterable[str], rng: random.Random) -> tuple[dict[str, object], str]:
+    """Damages one file `among` all. Gives those that are others then (bytes, None for one that has gone, or FOLDER),
+    and what was done to them."""
+    changes, told = {}, ""
+    while all(files.get(name) == data for name, data in changes.items()):
+        name = _pick(among, rng)
+        if rng.random() < 0.15:
+            changes, told = rng.choice(_OF_FILES)(files, name, rng)
+            continue
+        data, hows = files[name], []
+        for _ in range(rng.choice((1, 1, 1, 1, 2, 5))):
+            data, how = change(data, rng)
+            hows.append(how)
+        changes, told = {name: data}, f"{name}: {', '.join(hows)}"
+    return changes, told
 
 
 def change(data: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Bytes, or those of a part that is packed inside, changed once; and how."""
+    """Bytes, or those of a part that is packed inside, that are others then; and how."""
+    changed, how = data, ""
+    while changed == data:
+        changed, how = _change(data, rng)
+    return changed, how
+
+
+def _change(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     if rng.random() < 0.6:
         for unpack in (_change_member, _change_element):
             if changed := unpack(data, rng):
@@ -48,7 +60,7 @@ def change(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     return how(data, rng), how.__name__.strip("_")
 
 
-def _pick(files: Files, rng: random.Random) -> str:
+def _pick(files: Iterable[str], rng: random.Random) -> str:
     """A file of a kind: those whose names differ in numbers alone are as one."""
     kinds: dict[str, list[str]] = {}
     for name in sorted(files):
