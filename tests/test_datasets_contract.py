@@ -57,9 +57,11 @@ def test_what_an_error_quotes_stays_in_a_line_of_some_length():
     assert text.isprintable() and len(text) == 2000 and text.startswith("a b: of [2J.")
 
 
-def test_no_writer_without_a_data_set_or_a_config():
+def test_every_set_that_is_told_of_has_a_writer_and_every_writer_a_set():
     configs = {p.stem.removeprefix("prepare_") for p in (FOLDER.parents[1] / "configs").glob("prepare_*.py")}
     assert set(CORPORA) <= {*NAMES, *configs}
+    told = {name for name in configs if hasattr(importlib.import_module(f"configs.prepare_{name}"), "ABOUT")}
+    assert told - set(CORPORA) == set(), "add writers of their tiny files to tests/corpora"
 
 
 @pytest.mark.parametrize("name", NAMES)

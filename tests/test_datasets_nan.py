@@ -108,6 +108,7 @@ BLANK = {
     "ppg_dalia": ("S15/S15.pkl", pickled),
     "pspm": ("Data/PsPM-FR_spike_01.mat", mat),
     "ptbxl": ("ptb-xl/1.0.3/records500/21000/21837_hr.dat", wfdb16),
+    "qtdb": ("sele0104.dat", wfdb212),
     "stress_predict": ("Raw_data/S02/TEMP.csv", band),
     "swell": ("0 - Raw data/D - Physiology - raw data/Mobi signals (raw and filtered)/pp1_18-9-2012_c1.S00", poly5),
     "wesad": ("S10.pkl", pickled),
