@@ -34,6 +34,7 @@ from ecgjax.datasets import (
 )  # fmt: skip
 from ecgjax.datasets.base_chest_wrist import Device
 from tests import chest_wrist, fixtures, pickle_files
+from tests.readers import CORPORA
 
 N = 30_000  # samples or so
 
@@ -65,6 +66,14 @@ def write_edf(folder: Path) -> int:
 def write_csv(folder: Path) -> int:
     rows = "".join(f"{i / 125:.3f},{i % 997}\n" for i in range(N))
     (folder / "a.csv").write_text("time (s),Lead II (uV)\n" + rows)
+    return 2 * N
+
+
+def write_parquet(folder: Path) -> int:
+    pytest.importorskip("pyarrow")
+    import pandas
+
+    pandas.DataFrame({"time (s)": np.arange(N) / 125, "Lead II (uV)": long_wave(N)}).to_parquet(folder / "a.parquet")
     return 2 * N
 
 
@@ -105,6 +114,13 @@ def write_case(folder: Path) -> int:
     own.write_raw(folder, 1, times_s, times_s[::50])
     own.write_metadata(folder)
     return 9 * N // 4
+
+
+def write_case_table(folder: Path) -> int:
+    own = corpus("case")
+    times_s = np.arange(N // 4) / 1000
+    own.write_processed(folder, 1, times_s, times_s[::50], "interpolated")
+    return 10 * N // 4
 
 
 def write_code15(folder: Path) -> int:
@@ -181,6 +197,13 @@ def write_belt(folder: Path) -> int:
     return 10 * N // 4
 
 
+def write_wesad(folder: Path) -> int:
+    belt = {name: np.resize(samples, (N, samples.shape[1])) for name, samples in chest_wrist.person(2.0).chest.items()}
+    tree = {"signal": {"chest": belt, "wrist": {}}, "label": np.ones(N, "<i4"), "subject": "S2"}
+    pickle_files.write(folder / "S2" / "S2.pkl", tree, 0)
+    return 9 * N
+
+
 def write_pspm(folder: Path) -> int:
     own = corpus("pspm")
     infos = {"duration": 5 * N / 200, "sourcetype": "spike", "importdate": "06-Nov-2021"}
@@ -199,8 +222,10 @@ CASES: dict[str, tuple[Callable, object]] = {
     "amigos_original": (write_amigos_original, amigos_original.Config()),
     "ascertain": (write_ascertain, ascertain.Config()),
     "case": (write_case, case.Config()),
+    "case table": (write_case_table, case.Config()),
     "code15": (write_code15, code15.Config()),
     "csv": (write_csv, csv.Config()),
+    "csv parquet": (write_parquet, csv.Config()),
     "deap pickle": (write_deap, deap.Config(num_trials=8)),
     "deap mat": (write_deap_mat, deap.Config(num_trials=8)),
     "dreamer": (write_dreamer, dreamer.Config(num_people=1)),
@@ -213,10 +238,19 @@ CASES: dict[str, tuple[Callable, object]] = {
     "ppg_dalia": (write_dalia, ppg_dalia.Config(device=Device.CHEST)),
     "pspm": (write_pspm, pspm.Config()),
     "swell": (write_swell, swell.Config()),
+    "wesad": (write_wesad, wesad.Config()),
     "wesad belt": (write_belt, wesad.Config(source=wesad.Source.RAW)),
     "wfdb": (write_wfdb, wfdb.Config()),
     "wfdb differences": (write_wfdb_8, wfdb.Config()),
 }
+AS = {"eegmat": "edf", "stress_predict": "empatica"}  # whose files another data set's reading is the same of
+AS |= dict.fromkeys(("chapman", "icentia11k", "ludb", "mimic_iv_ecg", "mitdb", "ptbxl", "qtdb"), "wfdb")
+
+
+def test_every_data_set_is_here_or_is_read_as_another_one():
+    here = {name.split()[0] for name in CASES}
+    assert here.isdisjoint(AS) and here.issuperset(AS.values())
+    assert here | AS.keys() == set(CORPORA) - {"synthetic"}, "it has no files"
 
 
 @pytest.mark.parametrize("name", CASES)
