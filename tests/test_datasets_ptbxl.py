@@ -80,6 +80,12 @@ def test_leads_are_chosen_by_name(folder):
     assert reason_of(folder, channels=Channels(ecg=("V7",))) == "unknown channel"
 
 
+@pytest.mark.parametrize("name", ["r" * 300, "r" * 300 + "/1"])
+def test_a_record_whose_name_is_too_long_for_the_disk_is_missing(folder, name):
+    change(folder, "records500/00000/00001_hr", name)
+    assert reason_of(folder) == "missing header"
+
+
 def test_a_header_of_another_rate_is_refused(folder):
     write_wfdb(folder / "records500" / "00000", "00001_hr", [WfdbSignal("II", wave(50))], "250")
     assert reason_of(folder) == "wrong rate"

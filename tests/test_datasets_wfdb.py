@@ -167,6 +167,8 @@ def test_length_and_gain_may_be_left_out(tmp_path):
         ("r 1 0 50\nr.dat 16 200 12 0 0 0 0 II\n", "no sampling rate"),
         ("r 1 250 51\nr.dat 16 200 12 0 0 0 0 II\n", "truncated"),
         ("r 1 250 50\ns.dat 16 200 12 0 0 0 0 II\n", "missing signal file"),
+        (f"r 1 250 50\n{'s' * 300}.dat 16 200 12 0 0 0 0 II\n", "missing signal file"),
+        (f"r/1 1 250 50\n{'s' * 300} 50\n", "missing header"),
         ("r 1 250 50\n../r.dat 16 200 12 0 0 0 0 II\n", "unreadable header"),
         ("r 1 250 50\n/etc/passwd 16 200 12 0 0 0 0 II\n", "unreadable header"),
         ("r 1 250 50\nhttp://x/r.dat 16 200 12 0 0 0 0 II\n", "unreadable header"),

@@ -184,6 +184,14 @@ def test_a_list_that_leads_out_of_its_folder_is_refused(tmp_path, line):
         wfdb.Config(root=str(tmp_path)).make().keys()
 
 
+def test_names_too_long_for_the_disk_are_missing(tmp_path):
+    write_wfdb(tmp_path, "r", II)
+    (tmp_path / "RECORDS").write_text(f"r\n{'s' * 300}\n{'t' * 300}/\n")
+    made = wfdb.Config(root=str(tmp_path)).make()
+    assert made.keys() == ("r", "s" * 300, "t" * 300) and made.load("r")
+    assert reason_of(made, "s" * 300) == reason_of(made, "t" * 300) == "missing header"
+
+
 @pytest.mark.parametrize("name", ["s3://b/r.dat", "~/r.dat", "a/r.dat", "..", "gs:r.dat", "\\\\host\\r.dat", "-"])
 def test_a_header_that_names_a_file_elsewhere_is_refused(tmp_path, name):
     write_wfdb(tmp_path, "r", II)

@@ -5,6 +5,7 @@ package's; the checks before it are ours, because it answers a short or missing 
 """
 
 import dataclasses
+import os.path
 import re
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def _listed(root: Path, folder: str) -> list[str]:
             continue
         if not base_files.is_inside(entry.rstrip("/")):
             raise UserError(f"{path}: {line.strip()!r} leads out of the folder.")
-        if entry.endswith("/") and (root / entry / "RECORDS").is_file():
+        if entry.endswith("/") and os.path.isfile(root / entry / "RECORDS"):  # Path's raises on too long a name
             names += _listed(root, entry)
-        elif entry.endswith("/") and (root / entry).is_dir():
+        elif entry.endswith("/") and os.path.isdir(root / entry):
             names += [entry + name for name in _found(root / entry)] or [entry.rstrip("/")]
         else:
             names.append(entry.rstrip("/"))
@@ -164,7 +165,7 @@ def _parse(path: Path):
     import wfdb
 
     file = path.with_name(path.name + ".hea")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DataError(path, "missing header", f"There is no {path.name}.hea.")
     base_files.check_size(file, _MAX_HEADER_BYTES)
     try:
@@ -187,7 +188,7 @@ def _parse(path: Path):
 def _num_frames(path: Path, header) -> int:
     """Frames of a single-segment record, from the header, or from the file's size where the header does not say."""
     for name in dict.fromkeys(header.file_name or ()):
-        if not path.with_name(name).is_file():
+        if not os.path.isfile(path.with_name(name)):
             raise DataError(path, "missing signal file", f"The header names {name}, which is not beside it.")
     if header.sig_len is not None or not header.n_sig:
         return int(header.sig_len or 0)
@@ -209,7 +210,7 @@ def _check_sizes(segment: Segment) -> None:
     """wfdb raises from inside a reshape, or returns fewer samples, where a signal file is short."""
     header = segment.header
     for name in dict.fromkeys(header.file_name):
-        if not segment.path.with_name(name).is_file():
+        if not os.path.isfile(segment.path.with_name(name)):
             raise DataError(segment.path, "missing signal file", f"The header names {name}, which is not beside it.")
         rows = [i for i, other in enumerate(header.file_name) if other == name]
         if header.fmt[rows[0]] in _COMPRESSED:  # compressed: only decoding tells

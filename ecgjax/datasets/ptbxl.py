@@ -11,6 +11,7 @@ import ast
 import csv
 import dataclasses
 import datetime
+import os.path
 import warnings
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def _place(table: Path, name: str) -> Path:
     """The record below the table's folder, or beside the table where a copy has no folders."""
     place = table.parent / name
     flat = table.with_name(place.name)
-    return flat if not place.parent.is_dir() and flat.with_name(f"{flat.name}.hea").is_file() else place
+    return flat if not os.path.isdir(place.parent) and os.path.isfile(f"{flat}.hea") else place
 
 
 def _start_time(date: str) -> str:
