@@ -204,6 +204,8 @@ def test_similarity_is_to_the_second_best_of_the_neighbours():
     assert len(five) == 40 and np.median(five) > 0.99  # the double five beats ago, and that five beats on
     lonely_T = np.random.default_rng(1).normal(size=40 * 128)
     assert np.median(quality.beat_similarity(lonely_T, beats, 128.0)[1]) < 0.4
+    for size in (1e20, 1e300):  # numbers of a damaged file
+        assert np.isfinite(quality.beat_similarity(size * lonely_T, beats, 128.0)[1]).all()
     pair = shapes_KT[[0, 1, 2, 3, 0, 4]].ravel()  # the first shape has one double, which is not enough
     assert quality.beat_similarity(pair, beats[:6], 128.0)[1][0] < 0.5
 

@@ -264,7 +264,8 @@ def beat_similarity(
     near = np.flatnonzero((beats >= half) & (beats < len(y_T) - half))
     if len(near) < 3:
         return near[:0], np.zeros(0)
-    beats_KT = np.lib.stride_tricks.sliding_window_view(y_T, 2 * half + 1)[beats[near] - half].astype(np.float32)
+    tame_T = np.clip(y_T, -1e17, 1e17)  # the squares of larger ones, of damaged files, are none of float32
+    beats_KT = np.lib.stride_tricks.sliding_window_view(tame_T, 2 * half + 1)[beats[near] - half].astype(np.float32)
     beats_KT -= beats_KT.mean(axis=1, keepdims=True)
     beats_KT /= np.maximum(np.linalg.norm(beats_KT, axis=1, keepdims=True), 1e-30)
     best = np.full(len(near), -1.0, np.float32)
