@@ -1,6 +1,8 @@
 """The examples in CONTRIBUTING.md do what it says: they are plug-ins as they stand."""
 
+import collections
 import importlib.util
+import random
 import re
 import typing
 from pathlib import Path
@@ -14,6 +16,7 @@ from ecgjax.config import Experiment
 from ecgjax.errors import DataError
 from ecgjax.tasks.base import Task
 from ecgjax.training.program import compile_program
+from tests import fuzzing, mutations
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -34,15 +37,32 @@ def example(tmp_path):
 
 
 def test_the_data_set_reads_its_files(example, tmp_path):
-    np.save(tmp_path / "anna_rest.npy", np.arange(500.0))
-    np.save(tmp_path / "anna_stress.npy", np.arange(1000.0))
-    (tmp_path / "ben_rest.npy").write_bytes(b"torn")
+    for name, num_samples in (("rest", 500), ("stress", 1000)):
+        (tmp_path / f"anna_{name}.f32").write_bytes(np.arange(num_samples, dtype="<f4").tobytes())
+    (tmp_path / "ben_rest.f32").write_bytes(b"torn!")
     dataset = example("one_array_each").Config(root=str(tmp_path)).make()
-    assert dataset.keys() == ("anna_rest.npy", "anna_stress.npy", "ben_rest.npy")
-    recording = dataset.load("anna_stress.npy")
+    assert dataset.keys() == ("anna_rest.f32", "anna_stress.f32", "ben_rest.f32")
+    recording = dataset.load("anna_stress.f32")
     assert (recording.subject, recording.signals["ecg"].duration_s, recording.labels[0].value) == ("anna", 4.0, 1.0)
-    with pytest.raises(DataError, match="ben_rest.npy: unreadable"):
-        dataset.load("ben_rest.npy")
+    with pytest.raises(DataError, match="ben_rest.f32: truncated"):
+        dataset.load("ben_rest.f32")
+
+
+def test_the_data_set_survives_damage(example, tmp_path):
+    (folder := tmp_path / "corpus").mkdir()
+    files = {"anna_rest.f32": np.arange(500, dtype="<f4").tobytes(), "ben_stress.f32": b"1234", "cora_rest.f32": b""}
+    fuzzing._put(folder, files, 0)
+    outcomes = collections.Counter()
+    dataset = example("one_array_each").Config(root=str(folder)).make()
+    fuzzing.read(dataset, folder, {}, outcomes)
+    assert outcomes == {"good": 2, "truncated": 1}
+    for number in range(50):
+        changes, told = mutations.mutate(files, files, random.Random(number))
+        print(told)  # pytest shows it where this fails
+        fuzzing._put(folder, changes, number)
+        fuzzing.read(dataset, folder, {}, outcomes)
+        fuzzing._undo(folder, changes, files)
+    assert outcomes["good"] > 50 and outcomes["truncated"] > 50, outcomes
 
 
 def test_the_model_learns_the_task(example):
