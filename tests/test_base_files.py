@@ -61,3 +61,8 @@ def test_a_file_must_be_there_and_no_larger(tmp_path):
     base_files.check_size(path, 5)
     with pytest.raises(DataError, match="a: too large. It has 5 bytes, where 4 are more than"):
         base_files.check_size(path, 4)
+
+
+def test_what_an_error_quotes_stays_in_a_line_of_some_length():
+    text = str(DataError("a\nb", "of\x1b[2J", "\u2028" + "9" * 9000))
+    assert text.isprintable() and len(text) == 2000 and text.startswith("a b: of [2J.")
