@@ -34,7 +34,7 @@ demo: venv  ## from nothing to a scored emotion model on generated recordings, i
 	$(RUN) launch.crossval --config=configs/demo_crossval.py --config.data.store=$(DEMO)/labelled \
 		--config.init_from=$(DEMO)/pretrain --workdir=$(DEMO)/crossval
 
-test: venv  ## the fast tests, under 10 minutes on two cores
+test: venv  ## the fast tests; some 20 minutes on two cores, less once programs are compiled
 	$(RUN) pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-all: venv  ## all tests
